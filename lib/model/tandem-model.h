@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "tandem-export.h"
+#include "tensor/tandem-tensor.h"
+#include "text/tandem-tokenizer.h"
+
+G_BEGIN_DECLS
+
+#define TANDEM_MODEL_ERROR (tandem_model_error_quark ())
+
+/**
+ * TandemModelError:
+ * @TANDEM_MODEL_ERROR_CONFIG: the configuration is missing, malformed or unsupported
+ * @TANDEM_MODEL_ERROR_TENSOR: a tensor is missing or has another shape than the
+ *   configuration says
+ * @TANDEM_MODEL_ERROR_LAYERS: the file does not hold the layers asked for
+ * @TANDEM_MODEL_ERROR_CLASSIFIER: the model has no classifier
+ * @TANDEM_MODEL_ERROR_VOCABULARY: the vocabulary is missing or does not fit
+ * @TANDEM_MODEL_ERROR_VERSION: the stage file is of a later version
+ *
+ * What can be wrong with a model.
+ */
+typedef enum
+{
+  TANDEM_MODEL_ERROR_CONFIG,
+  TANDEM_MODEL_ERROR_TENSOR,
+  TANDEM_MODEL_ERROR_LAYERS,
+  TANDEM_MODEL_ERROR_CLASSIFIER,
+  TANDEM_MODEL_ERROR_VOCABULARY,
+  TANDEM_MODEL_ERROR_VERSION,
+} TandemModelError;
+
+TANDEM_API
+GQuark tandem_model_error_quark (void);
+
+/**
+ * TandemActivation:
+ * @TANDEM_ACTIVATION_GELU: x times the normal distribution function (Hendrycks
+ *   and Gimpel 2016), through erf
+ * @TANDEM_ACTIVATION_GELU_TANH: its approximation through tanh ("gelu_new",
+ *   "gelu_pytorch_tanh")
+ * @TANDEM_ACTIVATION_RELU: max(x, 0)
+ *
+ * The function between the two linear layers of the feed-forward block.
+ */
+typedef enum
+{
+  TANDEM_ACTIVATION_GELU,
+  TANDEM_ACTIVATION_GELU_TANH,
+  TANDEM_ACTIVATION_RELU,
+} TandemActivation;
+
+typedef struct _TandemModelConfig TandemModelConfig;
+
+/**
+ * TandemModelConfig:
+ * @n_layers: encoder layers
+ * @hidden_size: width of the rows between layers, in elements
+ * @n_heads: attention heads; divides @hidden_size
+ * @intermediate_size: width inside the feed-forward block
+ * @vocab_size: rows of the word embeddings
+ * @max_positions: rows of the position embeddings: the longest sequence
+ * @n_types: rows of the token type embeddings
+ * @activation: the function of the feed-forward block
+ * @layer_norm_eps: added to the variance in layer normalisation
+ * @n_classes: rows of the classifier
+ * @labels: (array zero-terminated=1) (nullable): @n_classes names as id2label says,
+ *   or %NULL when the configuration names none
+ *
+ * The shape of a BERT model.
+ */
+struct _TandemModelConfig
+{
+  guint n_layers;
+  guint hidden_size;
+  guint n_heads;
+  guint intermediate_size;
+  guint vocab_size;
+  guint max_positions;
+  guint n_types;
+  TandemActivation activation;
+  double layer_norm_eps;
+  guint n_classes;
+  char **labels;
+};
+
+#define TANDEM_TYPE_MODEL (tandem_model_get_type ())
+
+/**
+ * TandemModel:
+ *
+ * The files of a model: a Hugging Face folder or a stage file. Immutable once
+ * opened; any thread may read it.
+ */
+TANDEM_API
+G_DECLARE_FINAL_TYPE (TandemModel, tandem_model, TANDEM, MODEL, GObject)
+
+TANDEM_API
+TandemModel *tandem_model_open (const char *path, GCancellable *cancellable, GError **error);
+
+TANDEM_API
+const char *tandem_model_get_path (TandemModel *self);
+
+TANDEM_API
+const TandemModelConfig *tandem_model_get_config (TandemModel *self);
+
+TANDEM_API
+const char *tandem_model_get_config_text (TandemModel *self);
+
+TANDEM_API
+const char *tandem_model_get_fingerprint (TandemModel *self);
+
+TANDEM_API
+gboolean tandem_model_is_stage (TandemModel *self);
+
+TANDEM_API
+void tandem_model_get_layers (TandemModel *self, guint *first, guint *last);
+
+TANDEM_API
+gboolean tandem_model_has_classifier (TandemModel *self);
+
+TANDEM_API
+TandemTokenizer *tandem_model_get_tokenizer (TandemModel *self, GError **error);
+
+TANDEM_API
+TandemTensor *tandem_model_get_tensor (TandemModel *self, const char *name, GError **error);
+
+TANDEM_API
+char **tandem_model_list_tensors (TandemModel *self);
+
+TANDEM_API
+char **tandem_model_list_layer_tensors (TandemModel *self, guint first, guint last);
+
+TANDEM_API
+gboolean tandem_model_parse_layers (const char *text, guint n_layers, guint *first, guint *last,
+                                    GError **error);
+
+TANDEM_API
+gboolean tandem_model_write_stage (TandemModel *self, guint first, guint last, const char *path,
+                                   GCancellable *cancellable, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "tandem-export.h"
+#include "tandem-init.h"
+
+#include "tensor/tandem-tensor.h"
+
+#include "stream/tandem-batch-meta.h"
+#include "stream/tandem-caps.h"
+#include "stream/tandem-receipt.h"
