@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Compiled once for each instruction set; TANDEM_ISA is its name. */
+
+#include "config.h"
+
+#include "nn/tandem-kernels-isa.h"
+
+#include <math.h>
+
+/* Layer norm of one row that is already in out. */
+static inline void
+normalise_row (float *out, guint width, const float *gamma, const float *beta, float eps)
+{
+  vf sum = v_set1 (0.0f), squares = v_set1 (0.0f);
+  float total = 0.0f, mean, variance = 0.0f, inverse;
+  guint i, whole = width / VL * VL;
+
+  for (i = 0; i < whole; i += VL)
+    sum += v_load (out + i);
+  for (; i < width; i++)
+    total += out[i];
+  mean = (v_sum (sum) + total) / (float) width;
+
+  for (i = 0; i < whole; i += VL) {
+    vf d = v_load (out + i) - mean;
+
+    squares = d * d + squares;
+  }
+  for (; i < width; i++)
+    variance += (out[i] - mean) * (out[i] - mean);
+  variance = (v_sum (squares) + variance) / (float) width;
+  inverse = 1.0f / sqrtf (variance + eps);
+
+  for (i = 0; i < whole; i += VL) {
+    vf n = (v_load (out + i) - mean) * inverse;
+
+    v_store (out + i, n * v_load (gamma + i) + v_load (beta + i));
+  }
+  for (; i < width; i++)
+    out[i] = (out[i] - mean) * inverse * gamma[i] + beta[i];
+}
+
+static void
+add_layer_norm (const float *x, const float *residual, guint n_rows, guint width,
+                const float *gamma, const float *beta, float eps, float *out)
+{
+  guint r, i;
+
+  for (r = 0; r < n_rows; r++) {
+    for (i = 0; i + VL <= width; i += VL)
+      v_store (out + i, v_load (x + i) + v_load (residual + i));
+    for (; i < width; i++)
+      out[i] = x[i] + residual[i];
+    normalise_row (out, width, gamma, beta, eps);
+    x += width;
+    residual += width;
+    out += width;
+  }
+}
+
+static inline vf
+load_row (gconstpointer row, TandemRowsDtype dtype, guint i)
+{
+  switch (dtype) {
+    case TANDEM_ROWS_F16:
+      return v_load_f16 ((const guint16 *) row + i);
+    case TANDEM_ROWS_BF16:
+      return v_load_bf16 ((const guint16 *) row + i);
+    case TANDEM_ROWS_F32:
+      break;
+  }
+  return v_load ((const float *) row + i);
+}
+
+static void
+embed (const gint32 *ids, guint n_rows, guint width, gconstpointer words, TandemRowsDtype dtype,
+       const float *positions, const float *gamma, const float *beta, float eps, float *out)
+{
+  gsize size = dtype == TANDEM_ROWS_F32 ? 4 : 2;
+  guint r, i;
+
+  for (r = 0; r < n_rows; r++) {
+    const guint8 *row = (const guint8 *) words + (gsize) ids[r] * width * size;
+
+    for (i = 0; i + VL <= width; i += VL)
+      v_store (out + i, load_row (row, dtype, i) + v_load (positions + i));
+    if (i < width) {
+      guint8 tail[VL * 4] = { 0 };
+      vf v;
+      guint j;
+
+      memcpy (tail, row + i * size, (width - i) * size);
+      v = load_row (tail, dtype, 0);
+      for (j = 0; i + j < width; j++)
+        out[i + j] = v[j] + positions[i + j];
+    }
+    normalise_row (out, width, gamma, beta, eps);
+    positions += width;
+    out += width;
+  }
+}
+
+/* x Phi(x) with Phi through erf, erf(z) = z P(z^2) / Q(z^2) on |z| <= 3.9: a
+ * minimax fit of degrees 6 and 4, absolute error below 4e-8 before rounding. */
+static inline vf
+gelu_erf_vector (vf x)
+{
+  vf z = v_max (v_min (x * 0.70710678118654752f, v_set1 (3.9f)), v_set1 (-3.9f));
+  vf u = z * z;
+  vf p, q;
+
+  p = u * 2.0118900323495836e-08f + -1.996927949221572e-06f;
+  p = u * p + 1.4747299428563565e-04f;
+  p = u * p + 3.8961805403232574e-03f;
+  p = u * p + 5.1148567348718640e-02f;
+  p = u * p + 2.0422242581844330e-01f;
+  p = u * p + 1.1283787488937378f;
+  q = u * 1.0065808892250060e-03f + 1.4730281196534634e-02f;
+  q = u * q + 1.1678449064493180e-01f;
+  q = u * q + 5.1431643962860110e-01f;
+  q = u * q + 1.0f;
+  return x * 0.5f * (z * p * v_reciprocal (q) + 1.0f);
+}
+
+static inline vf
+tanh_vector (vf x)
+{
+  /* 1 - 2 / (exp(2x) + 1); beyond 9 the result is 1 in float. */
+  vf c = v_max (v_min (x, v_set1 (9.1f)), v_set1 (-9.1f));
+
+  return 1.0f - 2.0f / (v_exp (c * 2.0f) + 1.0f);
+}
+
+/* The approximation 0.5 x (1 + tanh (sqrt (2 / pi) (x + 0.044715 x^3)))
+ * (Hendrycks and Gimpel 2016, section 2). */
+static inline vf
+gelu_tanh_vector (vf x)
+{
+  vf inner = (x * x * x * 0.044715f + x) * 0.79788456080286536f;
+
+  return x * 0.5f * (tanh_vector (inner) + 1.0f);
+}
+
+static inline vf
+relu_vector (vf x)
+{
+  return v_max (x, v_set1 (0.0f));
+}
+
+#define DEFINE_MAP(name)                                          \
+  static void name (float *x, gsize n)                            \
+  {                                                               \
+    gsize i;                                                      \
+                                                                  \
+    for (i = 0; i + VL <= n; i += VL)                             \
+      v_store (x + i, name##_vector (v_load (x + i)));            \
+    if (i < n) {                                                  \
+      float tail[VL] = { 0 };                                     \
+                                                                  \
+      memcpy (tail, x + i, (n - i) * sizeof (float));             \
+      v_store (tail, name##_vector (v_load (tail)));              \
+      memcpy (x + i, tail, (n - i) * sizeof (float));             \
+    }                                                             \
+  }
+
+DEFINE_MAP (gelu_erf)
+DEFINE_MAP (gelu_tanh)
+DEFINE_MAP (relu)
+
+#define tanh_map_vector tanh_vector
+DEFINE_MAP (tanh_map)
+
+static void
+to_bf16 (const float *x, gsize n, guint16 *out)
+{
+  gsize i;
+
+  for (i = 0; i < n; i++) {
+    guint32 bits;
+
+    memcpy (&bits, x + i, sizeof bits);
+    /* Half of the last place kept, less one when that place is even. */
+    out[i] = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  }
+}
+
+const TandemKernels KERNEL (kernels) = {
+  .name = KERNEL_STRING (TANDEM_ISA),
+  .embed = embed,
+  .add_layer_norm = add_layer_norm,
+  .gelu_erf = gelu_erf,
+  .gelu_tanh = gelu_tanh,
+  .relu = relu,
+  .tanh = tanh_map,
+  .to_bf16 = to_bf16,
+  .attention = KERNEL (attention),
+  .first_row_attention = KERNEL (first_row_attention),
+};

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "nn/tandem-linear.h"
+
+#include <dnnl.h>
+#include <string.h>
+
+#include "nn/tandem-kernels.h"
+
+/* Of the OpenMP library that oneDNN runs on. Its header comes with each compiler
+ * and fits only that compiler's own library. */
+void omp_set_num_threads (int n_threads);
+
+/* oneDNN wants a primitive for each number of rows. Any number is a sum of
+ * these; what is left below the smallest one over 1 is filled up with zeros.
+ *
+ * Depending on the processor oneDNN sums in another order for some of them, and
+ * then a row's bits would depend on its batch-mates. So the blocks are tried
+ * once for each shape, and only those that agree are used. */
+static const guint block_rows[] = { 256, 128, 64, 32, 16, 8, 1 };
+
+#define N_BLOCKS G_N_ELEMENTS (block_rows)
+/* Results compared before a block counts as agreeing. */
+#define MIN_COMPARED 4096
+#define ALIGNMENT 64
+
+struct _TandemLinear
+{
+  guint n_in;
+  guint n_out;
+  TandemLinearPrecision precision;
+  gpointer packed;
+  dnnl_memory_t weight;
+  dnnl_memory_t bias;
+  float *bias_data;
+  dnnl_primitive_desc_t descs[N_BLOCKS];
+  dnnl_primitive_t primitives[N_BLOCKS];
+  guint usable;                 /* bit i: block i agrees with the others */
+};
+
+struct _TandemLinearWorkspace
+{
+  dnnl_stream_t stream;
+  gpointer scratchpad;
+  gsize scratchpad_size;
+  gpointer rows;                /* a padded block of inputs and one of outputs */
+  gsize rows_size;
+  guint16 *converted;           /* a block of inputs as bfloat16 */
+  gsize converted_size;
+};
+
+static gpointer
+aligned_new (gsize size)
+{
+  return g_aligned_alloc (1, MAX (size, ALIGNMENT), ALIGNMENT);
+}
+
+static const char *
+status_to_string (dnnl_status_t status)
+{
+  switch (status) {
+    case dnnl_out_of_memory:
+      return "out of memory";
+    case dnnl_invalid_arguments:
+      return "invalid arguments";
+    case dnnl_unimplemented:
+      return "not implemented for this processor";
+    default:
+      return "run-time error";
+  }
+}
+
+/* oneDNN's statuses are few and say little: what was tried says more. */
+static gboolean
+check (dnnl_status_t status, const char *what, GError **error)
+{
+  if (status == dnnl_success)
+    return TRUE;
+  g_set_error (error, G_IO_ERROR,
+               status == dnnl_unimplemented ? G_IO_ERROR_NOT_SUPPORTED : G_IO_ERROR_FAILED,
+               "oneDNN could not %s: %s", what, status_to_string (status));
+  return FALSE;
+}
+
+static dnnl_engine_t
+get_engine (GError **error)
+{
+  static gsize engine = 0;
+
+  if (g_once_init_enter (&engine)) {
+    dnnl_engine_t created = NULL;
+
+    dnnl_engine_create (&created, dnnl_cpu, 0);
+    g_once_init_leave (&engine, created != NULL ? (gsize) created : 1);
+  }
+  if (engine == 1) {
+    check (dnnl_runtime_error, "create its engine", error);
+    return NULL;
+  }
+  return (dnnl_engine_t) engine;
+}
+
+static dnnl_data_type_t
+get_data_type (TandemLinearPrecision precision)
+{
+  return precision == TANDEM_LINEAR_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static gboolean
+create_desc (dnnl_primitive_desc_t *desc, guint n_rows, guint n_in, guint n_out,
+             const dnnl_memory_desc_t *weight, TandemLinearPrecision precision, GError **error)
+{
+  dnnl_dims_t x_dims = { n_rows, n_in }, bias_dims = { 1, n_out }, out_dims = { n_rows, n_out };
+  dnnl_memory_desc_t x, bias, out;
+  dnnl_matmul_desc_t matmul;
+  dnnl_primitive_attr_t attr = NULL;
+  dnnl_engine_t engine = get_engine (error);
+  gboolean ok;
+
+  if (engine == NULL)
+    return FALSE;
+  ok = check (dnnl_memory_desc_init_by_tag (&x, 2, x_dims, get_data_type (precision), dnnl_ab),
+              "describe rows", error) &&
+      check (dnnl_memory_desc_init_by_tag (&bias, 2, bias_dims, dnnl_f32, dnnl_ab),
+             "describe a bias", error) &&
+      check (dnnl_memory_desc_init_by_tag (&out, 2, out_dims, dnnl_f32, dnnl_ab),
+             "describe rows", error) &&
+      check (dnnl_matmul_desc_init (&matmul, &x, weight, &bias, &out), "describe a product",
+             error) &&
+      check (dnnl_primitive_attr_create (&attr), "create attributes", error) &&
+      /* Its own scratchpad is shared between threads and gives wrong numbers. */
+      check (dnnl_primitive_attr_set_scratchpad_mode (attr, dnnl_scratchpad_mode_user),
+             "set attributes", error) &&
+      check (dnnl_primitive_desc_create (desc, &matmul, attr, engine, NULL),
+             "plan a matrix product", error);
+  if (attr != NULL)
+    dnnl_primitive_attr_destroy (attr);
+  return ok;
+}
+
+/**
+ * tandem_linear_supports: (skip)
+ */
+gboolean
+tandem_linear_supports (TandemLinearPrecision precision)
+{
+  dnnl_dims_t dims = { 64, 64 };
+  dnnl_memory_desc_t weight;
+  dnnl_primitive_desc_t desc = NULL;
+
+  /* oneDNN also emulates bfloat16, slower than float32: that does not count. */
+  if (precision == TANDEM_LINEAR_BF16 &&
+      (dnnl_get_effective_cpu_isa () & dnnl_cpu_isa_avx512_core_bf16) !=
+          dnnl_cpu_isa_avx512_core_bf16)
+    return FALSE;
+  if (dnnl_memory_desc_init_by_tag (&weight, 2, dims, get_data_type (precision),
+                                    dnnl_format_tag_any) != dnnl_success ||
+      !create_desc (&desc, 64, 64, 64, &weight, precision, NULL))
+    return FALSE;
+  dnnl_primitive_desc_destroy (desc);
+  return TRUE;
+}
+
+static gboolean
+pack_weight (TandemLinear *self, const float *weight, const dnnl_memory_desc_t *packed_desc,
+             GError **error)
+{
+  dnnl_engine_t engine = get_engine (error);
+  dnnl_dims_t dims = { self->n_in, self->n_out };
+  dnnl_memory_desc_t plain;
+  dnnl_memory_t from = NULL;
+  dnnl_primitive_desc_t desc = NULL;
+  dnnl_primitive_t reorder = NULL;
+  dnnl_stream_t stream = NULL;
+  gboolean ok;
+
+  self->packed = aligned_new (dnnl_memory_desc_get_size (packed_desc));
+  /* The stored matrix is [out, in]; read by columns it is the transpose. */
+  ok = check (dnnl_memory_desc_init_by_tag (&plain, 2, dims, dnnl_f32, dnnl_ba),
+              "describe a weight", error) &&
+      check (dnnl_memory_create (&from, &plain, engine, (gpointer) weight), "wrap a weight",
+             error) &&
+      check (dnnl_memory_create (&self->weight, packed_desc, engine, self->packed),
+             "wrap a weight", error) &&
+      check (dnnl_reorder_primitive_desc_create (&desc, &plain, engine, packed_desc, engine, NULL),
+             "plan the layout of a weight", error) &&
+      check (dnnl_primitive_create (&reorder, desc), "prepare the layout of a weight", error) &&
+      check (dnnl_stream_create (&stream, engine, dnnl_stream_default_flags), "open a stream",
+             error);
+  if (ok) {
+    dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, from }, { DNNL_ARG_TO, self->weight } };
+
+    ok = check (dnnl_primitive_execute (reorder, stream, G_N_ELEMENTS (args), args),
+                "lay out a weight", error) &&
+        check (dnnl_stream_wait (stream), "lay out a weight", error);
+  }
+  if (stream != NULL)
+    dnnl_stream_destroy (stream);
+  if (reorder != NULL)
+    dnnl_primitive_destroy (reorder);
+  if (desc != NULL)
+    dnnl_primitive_desc_destroy (desc);
+  if (from != NULL)
+    dnnl_memory_destroy (from);
+  return ok;
+}
+
+/**
+ * tandem_linear_free: (skip)
+ */
+void
+tandem_linear_free (TandemLinear *self)
+{
+  guint i;
+
+  if (self == NULL)
+    return;
+  for (i = 0; i < N_BLOCKS; i++) {
+    if (self->primitives[i] != NULL)
+      dnnl_primitive_destroy (self->primitives[i]);
+    if (self->descs[i] != NULL)
+      dnnl_primitive_desc_destroy (self->descs[i]);
+  }
+  if (self->weight != NULL)
+    dnnl_memory_destroy (self->weight);
+  if (self->bias != NULL)
+    dnnl_memory_destroy (self->bias);
+  g_aligned_free (self->packed);
+  g_aligned_free (self->bias_data);
+  g_free (self);
+}
+
+/**
+ * tandem_linear_workspace_new: (skip)
+ */
+TandemLinearWorkspace *
+tandem_linear_workspace_new (GError **error)
+{
+  g_autoptr (TandemLinearWorkspace) self = g_new0 (TandemLinearWorkspace, 1);
+  dnnl_engine_t engine = get_engine (error);
+
+  if (engine == NULL || !check (dnnl_stream_create (&self->stream, engine,
+                                                    dnnl_stream_default_flags),
+                                "open a stream", error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+/**
+ * tandem_linear_workspace_free: (skip)
+ */
+void
+tandem_linear_workspace_free (TandemLinearWorkspace *self)
+{
+  if (self == NULL)
+    return;
+  if (self->stream != NULL)
+    dnnl_stream_destroy (self->stream);
+  g_aligned_free (self->scratchpad);
+  g_aligned_free (self->rows);
+  g_aligned_free (self->converted);
+  g_free (self);
+}
+
+static gpointer
+ensure (gpointer *memory, gsize *size, gsize wanted)
+{
+  if (*size < wanted) {
+    g_aligned_free (*memory);
+    *memory = aligned_new (wanted);
+    *size = wanted;
+  }
+  return *memory;
+}
+
+static gboolean
+run_block (const TandemLinear *self, guint block, const float *x, float *out,
+           TandemLinearWorkspace *ws, GError **error)
+{
+  dnnl_primitive_desc_t desc = self->descs[block];
+  dnnl_engine_t engine = get_engine (error);
+  const dnnl_memory_desc_t *scratch_desc =
+      dnnl_primitive_desc_query_md (desc, dnnl_query_scratchpad_md, 0);
+  gsize scratch_size = dnnl_memory_desc_get_size (scratch_desc);
+  gconstpointer source = x;
+  dnnl_memory_t in = NULL, to = NULL, scratch = NULL;
+  gboolean ok;
+
+  ensure (&ws->scratchpad, &ws->scratchpad_size, scratch_size);
+  if (self->precision == TANDEM_LINEAR_BF16) {
+    gsize n = (gsize) block_rows[block] * self->n_in;
+
+    ensure ((gpointer *) &ws->converted, &ws->converted_size, n * sizeof (guint16));
+    tandem_kernels_get ()->to_bf16 (x, n, ws->converted);
+    source = ws->converted;
+  }
+
+  ok = check (dnnl_memory_create (&in, dnnl_primitive_desc_query_md (desc, dnnl_query_src_md, 0),
+                                  engine, (gpointer) source), "wrap rows", error) &&
+      check (dnnl_memory_create (&to, dnnl_primitive_desc_query_md (desc, dnnl_query_dst_md, 0),
+                                 engine, out), "wrap rows", error) &&
+      check (dnnl_memory_create (&scratch, scratch_desc, engine, ws->scratchpad),
+             "wrap a scratchpad", error);
+  if (ok) {
+    dnnl_exec_arg_t args[] = {
+      { DNNL_ARG_SRC, in },
+      { DNNL_ARG_WEIGHTS, self->weight },
+      { DNNL_ARG_BIAS, self->bias },
+      { DNNL_ARG_DST, to },
+      { DNNL_ARG_SCRATCHPAD, scratch },
+    };
+
+    ok = check (dnnl_primitive_execute (self->primitives[block], ws->stream, G_N_ELEMENTS (args),
+                                        args), "multiply", error);
+  }
+  if (scratch != NULL)
+    dnnl_memory_destroy (scratch);
+  if (to != NULL)
+    dnnl_memory_destroy (to);
+  if (in != NULL)
+    dnnl_memory_destroy (in);
+  return ok;
+}
+
+/* n_rows are fewer than the block's. */
+static gboolean
+run_padded (const TandemLinear *self, guint block, const float *x, gsize n_rows, float *out,
+            TandemLinearWorkspace *ws, GError **error)
+{
+  gsize in_size = (gsize) block_rows[block] * self->n_in;
+  gsize out_size = (gsize) block_rows[block] * self->n_out;
+  float *padded = ensure (&ws->rows, &ws->rows_size, (in_size + out_size) * sizeof (float));
+
+  memcpy (padded, x, n_rows * self->n_in * sizeof (float));
+  memset (padded + n_rows * self->n_in, 0, (in_size - n_rows * self->n_in) * sizeof (float));
+  if (!run_block (self, block, padded, padded + in_size, ws, error))
+    return FALSE;
+  memcpy (out, padded + in_size, n_rows * self->n_out * sizeof (float));
+  return TRUE;
+}
+
+/* Every row of a block gets the same input: are the results the same bits, and
+ * those of the reference? An empty reference is set to them first. */
+static gboolean
+block_agrees (const TandemLinear *self, guint block, const float *x, float *out,
+              float *reference, gboolean first, TandemLinearWorkspace *ws)
+{
+  guint r;
+
+  if (!run_block (self, block, x, out, ws, NULL))
+    return FALSE;
+  if (first)
+    memcpy (reference, out, self->n_out * sizeof (float));
+  for (r = 0; r < block_rows[block]; r++)
+    if (memcmp (out + (gsize) r * self->n_out, reference, self->n_out * sizeof (float)) != 0)
+      return FALSE;
+  return TRUE;
+}
+
+/* Starts from the largest block whose rows agree among themselves. A block of
+ * one row always does, so that something is always found. */
+static guint
+try_blocks (const TandemLinear *self, guint base, guint n_probes, TandemLinearWorkspace *ws)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  g_autofree float *row = g_new (float, self->n_in);
+  g_autofree float *x = g_new (float, (gsize) block_rows[0] * self->n_in);
+  g_autofree float *out = g_new (float, (gsize) block_rows[0] * self->n_out);
+  g_autofree float *reference = g_new (float, self->n_out);
+  guint usable = (1u << N_BLOCKS) - (1u << base), probe, block, i;
+
+  for (probe = 0; probe < n_probes; probe++) {
+    for (i = 0; i < self->n_in; i++)
+      row[i] = (float) g_rand_double_range (rand, -1.0, 1.0);
+    for (i = 0; i < block_rows[0]; i++)
+      memcpy (x + (gsize) i * self->n_in, row, self->n_in * sizeof (float));
+    for (block = base; block < N_BLOCKS; block++)
+      if ((usable & (1u << block)) != 0 &&
+          !block_agrees (self, block, x, out, reference, block == base, ws))
+        usable &= ~(1u << block);
+    if ((usable & (1u << base)) == 0)
+      return 0;
+  }
+  return usable;
+}
+
+static gboolean
+find_usable_blocks (TandemLinear *self, GError **error)
+{
+  static GMutex lock;
+  static GHashTable *known;     /* shape -> usable blocks; protected by lock */
+  guint64 shape = ((guint64) self->precision << 62) | ((guint64) self->n_in << 31) | self->n_out;
+  guint n_probes = CLAMP (MIN_COMPARED / self->n_out, 1, 64);
+  g_autoptr (TandemLinearWorkspace) ws = tandem_linear_workspace_new (error);
+  gpointer value;
+  guint base;
+
+  if (ws == NULL)
+    return FALSE;
+  g_mutex_lock (&lock);
+  if (known == NULL)
+    known = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  if (g_hash_table_lookup_extended (known, &shape, NULL, &value)) {
+    self->usable = GPOINTER_TO_UINT (value);
+  } else {
+    for (base = 0; self->usable == 0 && base < N_BLOCKS; base++)
+      self->usable = try_blocks (self, base, n_probes, ws);
+    g_hash_table_insert (known, g_memdup2 (&shape, sizeof shape),
+                         GUINT_TO_POINTER (self->usable));
+  }
+  g_mutex_unlock (&lock);
+  return self->usable != 0 || check (dnnl_runtime_error, "multiply", error);
+}
+
+/**
+ * tandem_linear_new: (skip)
+ */
+TandemLinear *
+tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_out,
+                   TandemLinearPrecision precision, GError **error)
+{
+  g_autoptr (TandemLinear) self = g_new0 (TandemLinear, 1);
+  dnnl_dims_t dims = { n_in, n_out }, bias_dims = { 1, n_out };
+  dnnl_memory_desc_t any, bias_desc;
+  const dnnl_memory_desc_t *packed;
+  guint i;
+
+  /* oneDNN's teams collapse when another process has a core: one thread here,
+   * and parallelism from stages and workers. The setting is the thread's. */
+  omp_set_num_threads (1);
+
+  self->n_in = n_in;
+  self->n_out = n_out;
+  self->precision = precision;
+
+  if (!check (dnnl_memory_desc_init_by_tag (&any, 2, dims, get_data_type (precision),
+                                            dnnl_format_tag_any), "describe a weight", error) ||
+      !create_desc (&self->descs[0], block_rows[0], n_in, n_out, &any, precision, error))
+    return NULL;
+  packed = dnnl_primitive_desc_query_md (self->descs[0], dnnl_query_weights_md, 0);
+  for (i = 1; i < N_BLOCKS; i++)
+    if (!create_desc (&self->descs[i], block_rows[i], n_in, n_out, packed, precision, error))
+      return NULL;
+  for (i = 0; i < N_BLOCKS; i++)
+    if (!check (dnnl_primitive_create (&self->primitives[i], self->descs[i]),
+                "prepare a matrix product", error))
+      return NULL;
+
+  if (!pack_weight (self, weight, packed, error))
+    return NULL;
+  self->bias_data = aligned_new (n_out * sizeof (float));
+  memcpy (self->bias_data, bias, n_out * sizeof (float));
+  if (!check (dnnl_memory_desc_init_by_tag (&bias_desc, 2, bias_dims, dnnl_f32, dnnl_ab),
+              "describe a bias", error) ||
+      !check (dnnl_memory_create (&self->bias, &bias_desc, get_engine (NULL), self->bias_data),
+              "wrap a bias", error) ||
+      !find_usable_blocks (self, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+/**
+ * tandem_linear_forward: (skip)
+ */
+gboolean
+tandem_linear_forward (const TandemLinear *self, const float *x, gsize n_rows, float *out,
+                       TandemLinearWorkspace *ws, GError **error)
+{
+  gboolean single_usable = (self->usable & (1u << (N_BLOCKS - 1))) != 0;
+  guint padded_block = N_BLOCKS - 1, block;
+
+  /* The smallest usable block over one row; with none, rows go one by one. */
+  for (block = 0; block + 1 < N_BLOCKS; block++)
+    if ((self->usable & (1u << block)) != 0)
+      padded_block = block;
+
+  for (block = 0; block < N_BLOCKS && n_rows > 0; block++) {
+    guint rows = block_rows[block];
+
+    if ((self->usable & (1u << block)) == 0)
+      continue;
+    for (; n_rows >= rows; n_rows -= rows) {
+      if (!run_block (self, block, x, out, ws, error))
+        return FALSE;
+      x += (gsize) rows * self->n_in;
+      out += (gsize) rows * self->n_out;
+    }
+    if (block == padded_block && n_rows > 0 && !(n_rows == 1 && single_usable))
+      return run_padded (self, block, x, n_rows, out, ws, error);
+  }
+  return TRUE;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Linear layers on oneDNN: the one place that knows its API. */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* What the products of a linear layer are computed from; sums are always
+ * 32-bit floats. */
+typedef enum
+{
+  TANDEM_LINEAR_F32,
+  TANDEM_LINEAR_BF16,
+} TandemLinearPrecision;
+
+typedef struct _TandemLinear TandemLinear;
+
+/* What one thread needs to run linear layers. */
+typedef struct _TandemLinearWorkspace TandemLinearWorkspace;
+
+/* Whether this processor has instructions for it. */
+gboolean tandem_linear_supports (TandemLinearPrecision precision);
+
+/* y = x W' + b. weight: [n_out, n_in] row-major, copied to the layout that the
+ * machine likes best; bias: [n_out]. */
+TandemLinear *tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_out,
+                                 TandemLinearPrecision precision, GError **error);
+
+void tandem_linear_free (TandemLinear *linear);
+
+/* x: [n_rows, n_in]; out: [n_rows, n_out]. Each row of the result depends on
+ * that row of x alone, to the bit. Several threads may run one layer, each with
+ * its own workspace. */
+gboolean tandem_linear_forward (const TandemLinear *linear, const float *x, gsize n_rows,
+                                float *out, TandemLinearWorkspace *workspace, GError **error);
+
+TandemLinearWorkspace *tandem_linear_workspace_new (GError **error);
+
+void tandem_linear_workspace_free (TandemLinearWorkspace *workspace);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemLinear, tandem_linear_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemLinearWorkspace, tandem_linear_workspace_free)
+
+G_END_DECLS
