@@ -4,7 +4,10 @@
 #include "tandem-export.h"
 #include "tandem-init.h"
 
+#include "tensor/tandem-safetensors.h"
 #include "tensor/tandem-tensor.h"
+
+#include "model/tandem-model.h"
 
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"

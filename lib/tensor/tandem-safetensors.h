@@ -46,7 +46,13 @@ TANDEM_API
 char **tandem_safetensors_list_tensors (TandemSafetensors *self);
 
 TANDEM_API
-TandemTensor *tandem_safetensors_get_tensor (TandemSafetensors *self, const char *name);
+gboolean tandem_safetensors_get_info (TandemSafetensors *self, const char *name,
+                                      const char **dtype, guint *n_dims, const guint64 **shape,
+                                      guint64 *size);
+
+TANDEM_API
+TandemTensor *tandem_safetensors_get_tensor (TandemSafetensors *self, const char *name,
+                                             GError **error);
 
 TANDEM_API
 char **tandem_safetensors_list_metadata (TandemSafetensors *self);

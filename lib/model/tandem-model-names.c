@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Which tensors a BERT model has, what they are called, and their shapes. */
+
+#include "config.h"
+
+#include <string.h>
+
+#include "tandem-model-private.h"
+
+/* The sizes that shapes consist of. */
+typedef enum
+{
+  NONE,
+  HIDDEN,
+  INNER,
+  VOCABULARY,
+  POSITIONS,
+  TYPES,
+  CLASSES,
+} Size;
+
+typedef struct
+{
+  const char *name;
+  Size shape[2];
+} Template;
+
+static const Template embeddings[] = {
+  { "embeddings.word_embeddings.weight", { VOCABULARY, HIDDEN } },
+  { "embeddings.position_embeddings.weight", { POSITIONS, HIDDEN } },
+  { "embeddings.token_type_embeddings.weight", { TYPES, HIDDEN } },
+  { "embeddings.LayerNorm.weight", { HIDDEN } },
+  { "embeddings.LayerNorm.bias", { HIDDEN } },
+};
+
+static const Template layer[] = {
+  { "attention.self.query.weight", { HIDDEN, HIDDEN } },
+  { "attention.self.query.bias", { HIDDEN } },
+  { "attention.self.key.weight", { HIDDEN, HIDDEN } },
+  { "attention.self.key.bias", { HIDDEN } },
+  { "attention.self.value.weight", { HIDDEN, HIDDEN } },
+  { "attention.self.value.bias", { HIDDEN } },
+  { "attention.output.dense.weight", { HIDDEN, HIDDEN } },
+  { "attention.output.dense.bias", { HIDDEN } },
+  { "attention.output.LayerNorm.weight", { HIDDEN } },
+  { "attention.output.LayerNorm.bias", { HIDDEN } },
+  { "intermediate.dense.weight", { INNER, HIDDEN } },
+  { "intermediate.dense.bias", { INNER } },
+  { "output.dense.weight", { HIDDEN, INNER } },
+  { "output.dense.bias", { HIDDEN } },
+  { "output.LayerNorm.weight", { HIDDEN } },
+  { "output.LayerNorm.bias", { HIDDEN } },
+};
+
+static const Template pooler[] = {
+  { "pooler.dense.weight", { HIDDEN, HIDDEN } },
+  { "pooler.dense.bias", { HIDDEN } },
+};
+
+static const Template classifier[] = {
+  { "classifier.weight", { CLASSES, HIDDEN } },
+  { "classifier.bias", { CLASSES } },
+};
+
+/* Returns the name without the prefix that task models have, and with the
+ * PyTorch names of what TensorFlow checkpoints call gamma and beta. */
+char *
+tandem_model_name_to_canonical (const char *name)
+{
+  if (g_str_has_prefix (name, "bert."))
+    name += strlen ("bert.");
+  if (g_str_has_suffix (name, ".LayerNorm.gamma"))
+    return g_strdup_printf ("%.*s.weight", (int) (strlen (name) - strlen (".gamma")), name);
+  if (g_str_has_suffix (name, ".LayerNorm.beta"))
+    return g_strdup_printf ("%.*s.bias", (int) (strlen (name) - strlen (".beta")), name);
+  return g_strdup (name);
+}
+
+/* Returns the name as a BertForSequenceClassification of transformers has it,
+ * which is how stage files spell it. */
+char *
+tandem_model_name_from_canonical (const char *name)
+{
+  return g_str_has_prefix (name, "classifier.") ? g_strdup (name)
+                                                : g_strconcat ("bert.", name, NULL);
+}
+
+static guint64
+get_size (const TandemModelConfig *config, Size size)
+{
+  switch (size) {
+    case HIDDEN:
+      return config->hidden_size;
+    case INNER:
+      return config->intermediate_size;
+    case VOCABULARY:
+      return config->vocab_size;
+    case POSITIONS:
+      return config->max_positions;
+    case TYPES:
+      return config->n_types;
+    case CLASSES:
+      return config->n_classes;
+    case NONE:
+      break;
+  }
+  return 0;
+}
+
+static void
+add_specs (GPtrArray *specs, const TandemModelConfig *config, const Template *templates, guint n,
+           const char *prefix)
+{
+  guint i, dim;
+
+  for (i = 0; i < n; i++) {
+    TandemModelSpec *spec = g_new0 (TandemModelSpec, 1);
+
+    spec->name = g_strconcat (prefix, templates[i].name, NULL);
+    for (dim = 0; dim < 2 && templates[i].shape[dim] != NONE; dim++)
+      spec->shape[dim] = get_size (config, templates[i].shape[dim]);
+    spec->n_dims = dim;
+    g_ptr_array_add (specs, spec);
+  }
+}
+
+static void
+spec_free (gpointer data)
+{
+  TandemModelSpec *spec = data;
+
+  g_free (spec->name);
+  g_free (spec);
+}
+
+/* Returns what the stage of layers @first to @last needs: the embeddings go with
+ * layer 0, pooler and classifier with the last layer. */
+GPtrArray *
+tandem_model_list_specs (const TandemModelConfig *config, guint first, guint last,
+                         gboolean with_pooler, gboolean with_classifier)
+{
+  GPtrArray *specs = g_ptr_array_new_with_free_func (spec_free);
+  guint i;
+
+  if (first == 0)
+    add_specs (specs, config, embeddings, G_N_ELEMENTS (embeddings), "");
+  for (i = first; i <= last; i++) {
+    g_autofree char *prefix = g_strdup_printf ("encoder.layer.%u.", i);
+
+    add_specs (specs, config, layer, G_N_ELEMENTS (layer), prefix);
+  }
+  if (last == config->n_layers - 1 && with_pooler)
+    add_specs (specs, config, pooler, G_N_ELEMENTS (pooler), "");
+  if (last == config->n_layers - 1 && with_classifier)
+    add_specs (specs, config, classifier, G_N_ELEMENTS (classifier), "");
+  return specs;
+}
+
+static gboolean
+fail_syntax (const char *text, GError **error)
+{
+  g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_LAYERS,
+               "layers=%s is not possible; write 0-1 for layers 0 and 1, 1- for layer 1 to the "
+               "last, 0 for layer 0 alone", text);
+  return FALSE;
+}
+
+static gboolean
+parse_layer (const char **next, const char *text, guint n_layers, guint *value, GError **error)
+{
+  guint64 number;
+  char *end;
+
+  if (!g_ascii_isdigit (**next))
+    return fail_syntax (text, error);
+  number = g_ascii_strtoull (*next, &end, 10);
+  if (number >= n_layers) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_LAYERS,
+                 "the model has layers 0 to %u; layers=%s asks for layer %" G_GUINT64_FORMAT,
+                 n_layers - 1, text, number);
+    return FALSE;
+  }
+  *next = end;
+  *value = number;
+  return TRUE;
+}
+
+/**
+ * tandem_model_parse_layers:
+ * @text: (nullable): a range of layers: "0-1" for layers 0 and 1, "1-" for layer
+ *   1 to the last, "0" for layer 0 alone; %NULL or "" for all
+ * @n_layers: how many layers the model has, at least 1
+ * @first: (out): the first layer
+ * @last: (out): the last layer, itself included
+ * @error: return location for %TANDEM_MODEL_ERROR_LAYERS
+ *
+ * Reads what the property `layers` and the option `--layers` take.
+ *
+ * Returns: whether @text is a range of layers that the model has
+ */
+gboolean
+tandem_model_parse_layers (const char *text, guint n_layers, guint *first, guint *last,
+                           GError **error)
+{
+  const char *next = text;
+
+  g_return_val_if_fail (n_layers > 0, FALSE);
+
+  *first = 0;
+  *last = n_layers - 1;
+  if (text == NULL || *text == '\0')
+    return TRUE;
+  if (!parse_layer (&next, text, n_layers, first, error))
+    return FALSE;
+  if (*next == '\0') {
+    *last = *first;
+    return TRUE;
+  }
+  if (*next++ != '-')
+    return fail_syntax (text, error);
+  if (*next == '\0')
+    return TRUE;
+  if (!parse_layer (&next, text, n_layers, last, error))
+    return FALSE;
+  if (*next != '\0')
+    return fail_syntax (text, error);
+  if (*first > *last) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_LAYERS,
+                 "layers=%s ends before it begins", text);
+    return FALSE;
+  }
+  return TRUE;
+}

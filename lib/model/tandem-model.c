@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "tandem-model.h"
+
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "tandem-model-private.h"
+
+/* More shards than any model has; each is an open file. */
+#define MAX_SHARDS 256
+
+G_DEFINE_FINAL_TYPE (TandemModel, tandem_model, G_TYPE_OBJECT)
+
+G_DEFINE_QUARK (tandem-model-error-quark, tandem_model_error)
+
+static void
+entry_free (gpointer data)
+{
+  TandemModelEntry *entry = data;
+
+  g_free (entry->name);
+  g_free (entry);
+}
+
+static void
+tandem_model_finalize (GObject *object)
+{
+  TandemModel *self = TANDEM_MODEL (object);
+
+  tandem_model_config_clear (&self->config);
+  g_clear_pointer (&self->entries, g_hash_table_unref);
+  g_clear_pointer (&self->files, g_ptr_array_unref);
+  g_free (self->path);
+  g_free (self->display_path);
+  g_free (self->folder);
+  g_free (self->config_text);
+  g_free (self->fingerprint);
+  G_OBJECT_CLASS (tandem_model_parent_class)->finalize (object);
+}
+
+static void
+tandem_model_class_init (TandemModelClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = tandem_model_finalize;
+}
+
+static void
+tandem_model_init (TandemModel *self)
+{
+  self->files = g_ptr_array_new_with_free_func (g_object_unref);
+  self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, entry_free);
+}
+
+/* Notes that the tensor @name of @file exists. */
+gboolean
+tandem_model_add_entry (TandemModel *self, TandemSafetensors *file, const char *name,
+                        GError **error)
+{
+  g_autofree char *canonical = tandem_model_name_to_canonical (name);
+  TandemModelEntry *entry;
+
+  entry = g_hash_table_lookup (self->entries, canonical);
+  if (entry != NULL) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: holds both \"%s\" and \"%s\", which mean the same tensor",
+                 self->display_path, entry->name, name);
+    return FALSE;
+  }
+  entry = g_new0 (TandemModelEntry, 1);
+  entry->file = file;
+  entry->name = g_strdup (name);
+  g_hash_table_insert (self->entries, g_steal_pointer (&canonical), entry);
+  return TRUE;
+}
+
+static char *
+shape_to_string (guint n_dims, const guint64 *shape)
+{
+  GString *text = g_string_new ("[");
+  guint i;
+
+  for (i = 0; i < n_dims; i++)
+    g_string_append_printf (text, "%s%" G_GUINT64_FORMAT, i > 0 ? ", " : "", shape[i]);
+  g_string_append_c (text, ']');
+  return g_string_free (text, FALSE);
+}
+
+static gboolean
+check_tensor (TandemModel *self, const TandemModelSpec *spec, GError **error)
+{
+  const TandemModelEntry *entry = g_hash_table_lookup (self->entries, spec->name);
+  const char *dtype;
+  const guint64 *shape;
+  guint n_dims;
+
+  if (entry == NULL) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: tensor \"%s\" is missing; its configuration says %u layers",
+                 self->display_path, spec->name, self->config.n_layers);
+    return FALSE;
+  }
+  tandem_safetensors_get_info (entry->file, entry->name, &dtype, &n_dims, &shape, NULL);
+  if (!g_str_equal (dtype, "F32") && !g_str_equal (dtype, "F16") && !g_str_equal (dtype, "BF16")) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: tensor \"%s\" is stored as %s; F32, F16 and BF16 are supported",
+                 self->display_path, entry->name, dtype);
+    return FALSE;
+  }
+  if (n_dims != spec->n_dims || memcmp (shape, spec->shape, n_dims * sizeof *shape) != 0) {
+    g_autofree char *found = shape_to_string (n_dims, shape);
+    g_autofree char *expected = shape_to_string (spec->n_dims, spec->shape);
+
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: tensor \"%s\" has the shape %s, its configuration says %s%s",
+                 self->display_path, entry->name, found, expected,
+                 g_str_has_prefix (spec->name, "classifier.")
+                   ? " (as many rows as \"id2label\" names classes)" : "");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* Finds out whether there are pooler and classifier, and whether each tensor of
+ * the layers is there in the shape that the configuration says. */
+gboolean
+tandem_model_check_tensors (TandemModel *self, GError **error)
+{
+  gboolean at_end = self->last == self->config.n_layers - 1;
+  g_autoptr (GPtrArray) specs = NULL;
+  guint i;
+
+  self->has_pooler = at_end && g_hash_table_contains (self->entries, "pooler.dense.weight");
+  /* A token classifier has no pooler; its weights are not those of a text's label. */
+  self->has_classifier = self->has_pooler &&
+                         g_hash_table_contains (self->entries, "classifier.weight");
+  specs = tandem_model_list_specs (&self->config, self->first, self->last, self->has_pooler,
+                                   self->has_classifier);
+  for (i = 0; i < specs->len; i++)
+    if (!check_tensor (self, g_ptr_array_index (specs, i), error))
+      return FALSE;
+  return TRUE;
+}
+
+/* Reads FOLDER/config.json. */
+static gboolean
+load_config (TandemModel *self, GError **error)
+{
+  g_autofree char *path = g_build_filename (self->folder, TANDEM_MODEL_CONFIG_FILE, NULL);
+  g_autofree char *display = g_filename_display_name (path);
+  g_autoptr (GError) inner = NULL;
+
+  self->config_text = tandem_model_read_text (path, NULL, &inner);
+  if (self->config_text == NULL) {
+    if (g_error_matches (inner, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+      g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
+                   "%s: there is no such file; a model folder holds config.json, "
+                   "model.safetensors and vocab.txt", display);
+    else
+      g_set_error_literal (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG, inner->message);
+    return FALSE;
+  }
+  if (!tandem_model_config_parse (&self->config, self->config_text, display, error))
+    return FALSE;
+  self->first = 0;
+  self->last = self->config.n_layers - 1;
+  return TRUE;
+}
+
+static gboolean
+add_file (TandemModel *self, TandemSafetensors *file, GError **error)
+{
+  g_auto (GStrv) names = tandem_safetensors_list_tensors (file);
+  guint i;
+
+  g_ptr_array_add (self->files, g_object_ref (file));
+  for (i = 0; names[i] != NULL; i++)
+    if (!tandem_model_add_entry (self, file, names[i], error))
+      return FALSE;
+  return TRUE;
+}
+
+/* Returns the shard @name of the folder, opened once. */
+static TandemSafetensors *
+open_shard (TandemModel *self, GHashTable *shards, const char *name, const char *index,
+            GError **error)
+{
+  TandemSafetensors *file = g_hash_table_lookup (shards, name);
+  g_autofree char *path = NULL;
+
+  if (file != NULL)
+    return file;
+  /* An index names files beside itself; a path out of the folder is no shard. */
+  if (*name == '\0' || strchr (name, '/') != NULL) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
+                 "%s: \"%s\" is not the name of a file in this folder", index, name);
+    return NULL;
+  }
+  if (self->files->len == MAX_SHARDS) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
+                 "%s: more than %d files", index, MAX_SHARDS);
+    return NULL;
+  }
+  path = g_build_filename (self->folder, name, NULL);
+  file = tandem_safetensors_open (path, error);
+  if (file == NULL)
+    return NULL;
+  g_ptr_array_add (self->files, file);
+  g_hash_table_insert (shards, g_strdup (name), file);
+  return file;
+}
+
+static gboolean
+load_shards (TandemModel *self, const char *path, GError **error)
+{
+  g_autofree char *display = g_filename_display_name (path);
+  g_autofree char *text = tandem_model_read_text (path, NULL, error);
+  g_autoptr (JsonObject) object = NULL;
+  g_autoptr (GHashTable) shards = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  JsonNode *node;
+  JsonObjectIter iter;
+  const char *name;
+
+  if (text == NULL)
+    return FALSE;
+  object = tandem_model_parse_json (text, display, error);
+  if (object == NULL)
+    return FALSE;
+  node = json_object_get_member (object, "weight_map");
+  if (node == NULL || !JSON_NODE_HOLDS_OBJECT (node)) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
+                 "%s: \"weight_map\" is missing", display);
+    return FALSE;
+  }
+  json_object_iter_init (&iter, json_node_get_object (node));
+  while (json_object_iter_next (&iter, &name, &node)) {
+    TandemSafetensors *file;
+
+    if (json_node_get_value_type (node) != G_TYPE_STRING) {
+      g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
+                   "%s: the file of \"%s\" is not a string", display, name);
+      return FALSE;
+    }
+    file = open_shard (self, shards, json_node_get_string (node), display, error);
+    if (file == NULL)
+      return FALSE;
+    if (!tandem_safetensors_get_info (file, name, NULL, NULL, NULL, NULL)) {
+      g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                   "%s: tensor \"%s\" is not in %s", display, name, json_node_get_string (node));
+      return FALSE;
+    }
+    if (!tandem_model_add_entry (self, file, name, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* Opens the weights of the folder: one file, or shards with an index. */
+static gboolean
+load_weights (TandemModel *self, GError **error)
+{
+  g_autofree char *single = g_build_filename (self->folder, TANDEM_MODEL_WEIGHTS_FILE, NULL);
+  g_autofree char *index = g_build_filename (self->folder, TANDEM_MODEL_INDEX_FILE, NULL);
+  g_autofree char *pickled = g_build_filename (self->folder, "pytorch_model.bin", NULL);
+  g_autoptr (TandemSafetensors) file = NULL;
+
+  if (g_file_test (single, G_FILE_TEST_EXISTS)) {
+    file = tandem_safetensors_open (single, error);
+    return file != NULL && add_file (self, file, error);
+  }
+  if (g_file_test (index, G_FILE_TEST_EXISTS))
+    return load_shards (self, index, error);
+  if (g_file_test (pickled, G_FILE_TEST_EXISTS))
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: holds pytorch_model.bin, which is a program and not loaded; save the model "
+                 "with save_pretrained (safe_serialization=True)", self->display_path);
+  else
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: there is no model.safetensors", self->display_path);
+  return FALSE;
+}
+
+/* The fingerprint covers what the results depend on, under the canonical names:
+ * neither the prefix nor the files that a model is stored in change it. */
+static gboolean
+compute_fingerprint (TandemModel *self, GCancellable *cancellable, GError **error)
+{
+  g_autofree char *preamble = tandem_model_config_to_canonical (&self->config);
+  g_autoptr (TandemDigest) digest = tandem_digest_new (preamble);
+  g_auto (GStrv) names = tandem_model_list_tensors (self);
+  guint i;
+
+  for (i = 0; names[i] != NULL; i++) {
+    const TandemModelEntry *entry = g_hash_table_lookup (self->entries, names[i]);
+
+    tandem_digest_add_tensor (digest, names[i], entry->file, entry->name);
+  }
+  self->fingerprint = tandem_digest_compute_cached (digest, cancellable, error);
+  return self->fingerprint != NULL;
+}
+
+/* @file is the one that was named, or NULL for what the folder holds. */
+static gboolean
+load_folder (TandemModel *self, TandemSafetensors *file, GCancellable *cancellable,
+             GError **error)
+{
+  if (!load_config (self, error))
+    return FALSE;
+  if (file != NULL ? !add_file (self, file, error) : !load_weights (self, error))
+    return FALSE;
+  return tandem_model_check_tensors (self, error) &&
+         compute_fingerprint (self, cancellable, error);
+}
+
+static gboolean
+load_file (TandemModel *self, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (TandemSafetensors) file = tandem_safetensors_open (self->path, error);
+  g_autofree char *config = NULL;
+
+  if (file == NULL)
+    return FALSE;
+  if (tandem_safetensors_get_metadata (file, TANDEM_STAGE_VERSION) != NULL) {
+    g_ptr_array_add (self->files, g_object_ref (file));
+    return tandem_model_load_stage (self, file, cancellable, error);
+  }
+  self->folder = g_path_get_dirname (self->path);
+  config = g_build_filename (self->folder, TANDEM_MODEL_CONFIG_FILE, NULL);
+  if (!g_file_test (config, G_FILE_TEST_EXISTS)) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
+                 "%s: neither a stage file, nor is there a config.json beside it",
+                 self->display_path);
+    return FALSE;
+  }
+  return load_folder (self, file, cancellable, error);
+}
+
+/**
+ * tandem_model_open:
+ * @path: (type filename): a Hugging Face folder (config.json, model.safetensors
+ *   or its shards with model.safetensors.index.json, vocab.txt or
+ *   tokenizer.json), the safetensors file of such a folder, or a stage file
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for a #TandemModelError, a #TandemSafetensorsError or
+ *   a #GIOErrorEnum
+ *
+ * Opens a model. Its configuration and the shape of every tensor that it uses
+ * are checked; the files are mapped, and no weight is loaded.
+ *
+ * The first time that a model is opened each byte of it is read once, through a
+ * small buffer, for its fingerprint or, with a stage file, to find damage. The
+ * outcome is kept in the user's cache folder, so that later calls are instant
+ * until a file changes.
+ *
+ * Returns: (transfer full): the model, or %NULL with @error set
+ */
+TandemModel *
+tandem_model_open (const char *path, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (TandemModel) self = NULL;
+  gboolean ok;
+
+  g_return_val_if_fail (path != NULL, NULL);
+
+  self = g_object_new (TANDEM_TYPE_MODEL, NULL);
+  self->path = g_strdup (path);
+  self->display_path = g_filename_display_name (path);
+  if (g_file_test (path, G_FILE_TEST_IS_DIR)) {
+    self->folder = g_strdup (path);
+    ok = load_folder (self, NULL, cancellable, error);
+  } else {
+    ok = load_file (self, cancellable, error);
+  }
+  return ok ? g_steal_pointer (&self) : NULL;
+}
+
+/**
+ * tandem_model_get_path:
+ * @self: a model
+ *
+ * Returns: (transfer none) (type filename): the path that it was opened by
+ */
+const char *
+tandem_model_get_path (TandemModel *self)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+  return self->path;
+}
+
+/**
+ * tandem_model_get_config:
+ * @self: a model
+ *
+ * Returns: (transfer none): the configuration of the whole model, also for a
+ *   stage file
+ */
+const TandemModelConfig *
+tandem_model_get_config (TandemModel *self)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+  return &self->config;
+}
+
+/**
+ * tandem_model_get_config_text:
+ * @self: a model
+ *
+ * Returns: (transfer none): the text of its config.json
+ */
+const char *
+tandem_model_get_config_text (TandemModel *self)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+  return self->config_text;
+}
+
+/**
+ * tandem_model_get_fingerprint:
+ * @self: a model
+ *
+ * The fingerprint is a SHA-256 over what the results depend on: the
+ * configuration, and name, element type, shape and elements of every tensor
+ * that is used. Buffers, and heads that only pretraining uses, do not count;
+ * neither does how the file spells names, or whether it is in shards. A stage
+ * file carries the fingerprint of the whole model.
+ *
+ * Returns: (transfer none): 64 lower-case hexadecimal digits
+ */
+const char *
+tandem_model_get_fingerprint (TandemModel *self)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+  return self->fingerprint;
+}
+
+/**
+ * tandem_model_is_stage:
+ * @self: a model
+ *
+ * Returns: whether it was opened from a stage file
+ */
+gboolean
+tandem_model_is_stage (TandemModel *self)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), FALSE);
+  return self->is_stage;
+}
+
+/**
+ * tandem_model_get_layers:
+ * @self: a model
+ * @first: (out) (optional): the first layer that the files hold
+ * @last: (out) (optional): the last one, itself included
+ *
+ * Tells which layers are there: all, or those of the stage file.
+ */
+void
+tandem_model_get_layers (TandemModel *self, guint *first, guint *last)
+{
+  g_return_if_fail (TANDEM_IS_MODEL (self));
+
+  if (first != NULL)
+    *first = self->first;
+  if (last != NULL)
+    *last = self->last;
+}
+
+/**
+ * tandem_model_has_classifier:
+ * @self: a model
+ *
+ * Returns: whether the files hold pooler and classifier of a sequence
+ *   classifier; a stage file without the last layer never does
+ */
+gboolean
+tandem_model_has_classifier (TandemModel *self)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), FALSE);
+  return self->has_classifier;
+}
+
+/**
+ * tandem_model_get_tokenizer:
+ * @self: a model
+ * @error: return location for %TANDEM_MODEL_ERROR_VOCABULARY, a
+ *   #TandemTokenizerError or a #GIOErrorEnum
+ *
+ * Makes the tokenizer of the model from its folder or from its stage file. Only
+ * a stage file with layer 0 has one. A vocabulary with more entries than the
+ * word embeddings have rows is refused.
+ *
+ * Returns: (transfer full): a new tokenizer, or %NULL with @error set
+ */
+TandemTokenizer *
+tandem_model_get_tokenizer (TandemModel *self, GError **error)
+{
+  g_autoptr (TandemTokenizer) tokenizer = NULL;
+
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+
+  tokenizer = self->is_stage ? tandem_model_load_stage_tokenizer (self, error)
+                             : tandem_tokenizer_new_from_path (self->folder, error);
+  if (tokenizer == NULL)
+    return NULL;
+  if (tandem_tokenizer_get_size (tokenizer) > self->config.vocab_size) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_VOCABULARY,
+                 "%s: the vocabulary has %u entries, the word embeddings %u rows; is it the "
+                 "vocabulary of another model?", self->display_path,
+                 tandem_tokenizer_get_size (tokenizer), self->config.vocab_size);
+    return NULL;
+  }
+  return g_steal_pointer (&tokenizer);
+}
+
+/**
+ * tandem_model_get_tensor:
+ * @self: a model
+ * @name: a canonical name, as tandem_model_list_tensors() gives it:
+ *   "encoder.layer.0.output.dense.weight", without the prefix "bert."
+ * @error: return location for %TANDEM_MODEL_ERROR_TENSOR
+ *
+ * Gets a tensor whose memory is the mapping of the file. Its shape is the one
+ * that the configuration says, its type F32, F16 or BF16: that was checked when
+ * the model was opened. It may outlive @self.
+ *
+ * Returns: (transfer full): the tensor, or %NULL with @error set
+ */
+TandemTensor *
+tandem_model_get_tensor (TandemModel *self, const char *name, GError **error)
+{
+  const TandemModelEntry *entry;
+
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+  g_return_val_if_fail (name != NULL, NULL);
+
+  entry = g_hash_table_lookup (self->entries, name);
+  if (entry == NULL) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: there is no tensor \"%s\"; it holds layers %u-%u", self->display_path, name,
+                 self->first, self->last);
+    return NULL;
+  }
+  return tandem_safetensors_get_tensor (entry->file, entry->name, error);
+}
+
+/**
+ * tandem_model_list_tensors:
+ * @self: a model
+ *
+ * Returns: (transfer full) (array zero-terminated=1): the canonical names of all
+ *   tensors that the model uses and the files hold, from the embeddings up
+ */
+char **
+tandem_model_list_tensors (TandemModel *self)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+  return tandem_model_list_layer_tensors (self, self->first, self->last);
+}
+
+/**
+ * tandem_model_list_layer_tensors:
+ * @self: a model
+ * @first: the first layer, not before those that @self holds
+ * @last: the last one, itself included, not after those that @self holds
+ *
+ * Lists what a stage of these layers needs: with layer 0 the embeddings, with
+ * the last layer pooler and classifier where the model has them.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): canonical names
+ */
+char **
+tandem_model_list_layer_tensors (TandemModel *self, guint first, guint last)
+{
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+  g_autoptr (GPtrArray) specs = NULL;
+  guint i;
+
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+  g_return_val_if_fail (self->first <= first && first <= last && last <= self->last, NULL);
+
+  specs = tandem_model_list_specs (&self->config, first, last, self->has_pooler,
+                                   self->has_classifier);
+  for (i = 0; i < specs->len; i++) {
+    const TandemModelSpec *spec = g_ptr_array_index (specs, i);
+
+    g_strv_builder_add (names, spec->name);
+  }
+  return g_strv_builder_end (names);
+}
