@@ -7,6 +7,7 @@
 #include "tensor/tandem-safetensors.h"
 #include "tensor/tandem-tensor.h"
 
+#include "model/tandem-bert-stage.h"
 #include "model/tandem-model.h"
 
 #include "stream/tandem-batch-meta.h"

@@ -47,6 +47,24 @@ multiply_block (const int rows, const float *a, gsize a_stride, const float *b, 
   }
 }
 
+#ifdef V_HAVE_TRANSPOSE
+/* VL keys of VL elements into VL columns of a panel. */
+static inline void
+transpose_block (const float *key, gsize stride, float *panel)
+{
+  vf rows[VL];
+  guint i;
+
+#pragma GCC unroll 16
+  for (i = 0; i < VL; i++)
+    rows[i] = v_load (key + i * stride);
+  v_transpose (rows);
+#pragma GCC unroll 16
+  for (i = 0; i < VL; i++)
+    v_store (panel + (gsize) i * BLOCK_COLUMNS, rows[i]);
+}
+#endif
+
 /* Keys of one head as panels [columns of keys / BLOCK_COLUMNS][head_size][BLOCK_COLUMNS];
  * the keys that fill the last panel are zeros. */
 static void
@@ -58,7 +76,14 @@ pack_keys (const float *key, gsize stride, guint length, guint head_size, float 
     float *panel = packed + (gsize) first * head_size;
     guint n = MIN (length - first, BLOCK_COLUMNS);
 
-    for (j = 0; j < n; j++) {
+    j = 0;
+#ifdef V_HAVE_TRANSPOSE
+    for (; j + VL <= n && head_size % VL == 0; j += VL)
+      for (d = 0; d < head_size; d += VL)
+        transpose_block (key + (gsize) (first + j) * stride + d, stride,
+                         panel + (gsize) d * BLOCK_COLUMNS + j);
+#endif
+    for (; j < n; j++) {
       const float *row = key + (gsize) (first + j) * stride;
 
       for (d = 0; d < head_size; d++)

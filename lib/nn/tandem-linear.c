@@ -233,6 +233,15 @@ tandem_linear_free (TandemLinear *self)
 }
 
 /**
+ * tandem_linear_use_one_thread: (skip)
+ */
+void
+tandem_linear_use_one_thread (void)
+{
+  omp_set_num_threads (1);
+}
+
+/**
  * tandem_linear_workspace_new: (skip)
  */
 TandemLinearWorkspace *
@@ -427,9 +436,7 @@ tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_o
   const dnnl_memory_desc_t *packed;
   guint i;
 
-  /* oneDNN's teams collapse when another process has a core: one thread here,
-   * and parallelism from stages and workers. The setting is the thread's. */
-  omp_set_num_threads (1);
+  tandem_linear_use_one_thread ();
 
   self->n_in = n_in;
   self->n_out = n_out;

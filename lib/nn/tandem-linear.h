@@ -36,6 +36,11 @@ void tandem_linear_free (TandemLinear *linear);
 gboolean tandem_linear_forward (const TandemLinear *linear, const float *x, gsize n_rows,
                                 float *out, TandemLinearWorkspace *workspace, GError **error);
 
+/* To be called in each thread before it runs a layer: oneDNN's teams of threads
+ * collapse when another process has a core, so parallelism comes from stages
+ * and workers instead. */
+void tandem_linear_use_one_thread (void);
+
 TandemLinearWorkspace *tandem_linear_workspace_new (GError **error);
 
 void tandem_linear_workspace_free (TandemLinearWorkspace *workspace);

@@ -64,10 +64,49 @@ v_min (vf a, vf b)
   return _mm512_min_ps (a, b);
 }
 
+static inline float
+v_sum (vf v)
+{
+  return _mm512_reduce_add_ps (v);
+}
+
 static inline vf
 v_load_f16 (const guint16 *p)
 {
   return _mm512_cvtph_ps (_mm256_loadu_si256 ((const __m256i *) p));
+}
+
+#define V_HAVE_TRANSPOSE 1
+
+/* Swaps rows and columns of a square of VL vectors, block by block: first the
+ * quarters, then the quarters of the quarters. */
+static inline void
+v_transpose (vf rows[VL])
+{
+  const __m512i lane =
+      _mm512_set_epi32 (15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  guint half, i;
+
+#pragma GCC unroll 4
+  for (half = VL / 2; half > 0; half /= 2) {
+    /* Lanes of the second operand count from VL. */
+    const __mmask16 high = _mm512_test_epi32_mask (lane, _mm512_set1_epi32 (half));
+    const __m512i first =
+        _mm512_mask_add_epi32 (lane, high, lane, _mm512_set1_epi32 (VL - half));
+    const __m512i second =
+        _mm512_mask_add_epi32 (_mm512_add_epi32 (lane, _mm512_set1_epi32 (half)), high, lane,
+                               _mm512_set1_epi32 (VL));
+
+#pragma GCC unroll 16
+    for (i = 0; i < VL; i++) {
+      if ((i & half) == 0) {
+        vf a = rows[i], b = rows[i + half];
+
+        rows[i] = _mm512_permutex2var_ps (a, first, b);
+        rows[i + half] = _mm512_permutex2var_ps (a, second, b);
+      }
+    }
+  }
 }
 
 /* An estimate of 1/x to 14 bits and one Newton step: 1 ulp or so, at a
@@ -92,6 +131,15 @@ v_min (vf a, vf b)
   return _mm256_min_ps (a, b);
 }
 
+static inline float
+v_sum (vf v)
+{
+  __m128 s = _mm_add_ps (_mm256_castps256_ps128 (v), _mm256_extractf128_ps (v, 1));
+
+  s = _mm_add_ps (s, _mm_movehl_ps (s, s));
+  return _mm_cvtss_f32 (_mm_add_ss (s, _mm_movehdup_ps (s)));
+}
+
 static inline vf
 v_load_f16 (const guint16 *p)
 {
@@ -104,6 +152,19 @@ v_reciprocal (vf x)
   return 1.0f / x;
 }
 #else
+static inline float
+v_sum (vf v)
+{
+  float lanes[VL];
+  guint half, i;
+
+  v_store (lanes, v);
+  for (half = VL / 2; half > 0; half /= 2)
+    for (i = 0; i < half; i++)
+      lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
 static inline vf
 v_select (vi mask, vf a, vf b)
 {
@@ -161,20 +222,6 @@ v_load_bf16 (const guint16 *p)
   for (i = 0; i < VL; i++)
     bits[i] = (gint32) ((guint32) p[i] << 16);
   return (vf) bits;
-}
-
-/* Pairwise, so that the order of the sum is the same everywhere. */
-static inline float
-v_sum (vf v)
-{
-  float lanes[VL];
-  guint half, i;
-
-  v_store (lanes, v);
-  for (half = VL / 2; half > 0; half /= 2)
-    for (i = 0; i < half; i++)
-      lanes[i] += lanes[i + half];
-  return lanes[0];
 }
 
 static inline float

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "model/tandem-bert-layer.h"
+
+#include <string.h>
+
+#include "model/tandem-bert-weights.h"
+
+struct _TandemBertLayer
+{
+  const TandemKernels *kernels;
+  guint hidden_size;
+  guint n_heads;
+  guint intermediate_size;
+  float eps;
+  void (*activation) (float *x, gsize n);
+  gboolean first_row_only;
+
+  /* Query, key and value of every row in one product; for the first row alone,
+   * the query, with key and value as stored. */
+  TandemLinear *qkv;
+  TandemLinear *query;
+  float *key;
+  float *value;
+  float *value_bias;
+
+  TandemLinear *attention_output;
+  TandemNorm attention_norm;
+  TandemLinear *intermediate;
+  TandemLinear *output;
+  TandemNorm output_norm;
+};
+
+static char *
+layer_name (guint index, const char *part)
+{
+  return g_strdup_printf ("encoder.layer.%u.%s", index, part);
+}
+
+static TandemLinear *
+load_linear (TandemModel *model, guint index, const char *part, guint n_in, guint n_out,
+             TandemLinearPrecision precision, GError **error)
+{
+  g_autofree char *name = layer_name (index, part);
+  const char *names[] = { name };
+
+  return tandem_bert_load_linear (model, names, 1, n_in, n_out, precision, error);
+}
+
+static float *
+load_plain (TandemModel *model, guint index, const char *part, GError **error)
+{
+  g_autofree char *name = layer_name (index, part);
+
+  return tandem_bert_load (model, name, error);
+}
+
+static gboolean
+load_norm (TandemModel *model, guint index, const char *part, TandemNorm *norm, GError **error)
+{
+  g_autofree char *name = layer_name (index, part);
+
+  return tandem_bert_load_norm (model, name, norm, error);
+}
+
+static gboolean
+load_attention (TandemBertLayer *self, TandemModel *model, guint index,
+                TandemLinearPrecision precision, GError **error)
+{
+  g_autofree char *query = layer_name (index, "attention.self.query");
+  g_autofree char *key = layer_name (index, "attention.self.key");
+  g_autofree char *value = layer_name (index, "attention.self.value");
+  const char *names[] = { query, key, value };
+  guint hidden = self->hidden_size;
+
+  if (!self->first_row_only) {
+    self->qkv = tandem_bert_load_linear (model, names, 3, hidden, hidden, precision, error);
+    return self->qkv != NULL;
+  }
+  return (self->query = tandem_bert_load_linear (model, names, 1, hidden, hidden, precision,
+                                                 error)) != NULL &&
+      (self->key = load_plain (model, index, "attention.self.key.weight", error)) != NULL &&
+      (self->value = load_plain (model, index, "attention.self.value.weight", error)) != NULL &&
+      (self->value_bias = load_plain (model, index, "attention.self.value.bias", error)) != NULL;
+}
+
+TandemBertLayer *
+tandem_bert_layer_new (TandemModel *model, guint index, gboolean first_row_only,
+                       TandemLinearPrecision precision, GError **error)
+{
+  const TandemModelConfig *config = tandem_model_get_config (model);
+  guint hidden = config->hidden_size, wide = config->intermediate_size;
+  g_autoptr (TandemBertLayer) self = g_new0 (TandemBertLayer, 1);
+
+  self->kernels = tandem_kernels_get ();
+  self->hidden_size = hidden;
+  self->n_heads = config->n_heads;
+  self->intermediate_size = wide;
+  self->eps = (float) config->layer_norm_eps;
+  self->first_row_only = first_row_only;
+  switch (config->activation) {
+    case TANDEM_ACTIVATION_GELU:
+      self->activation = self->kernels->gelu_erf;
+      break;
+    case TANDEM_ACTIVATION_GELU_TANH:
+      self->activation = self->kernels->gelu_tanh;
+      break;
+    case TANDEM_ACTIVATION_RELU:
+      self->activation = self->kernels->relu;
+      break;
+  }
+
+  if (!load_attention (self, model, index, precision, error) ||
+      !(self->attention_output = load_linear (model, index, "attention.output.dense", hidden,
+                                              hidden, precision, error)) ||
+      !load_norm (model, index, "attention.output.LayerNorm", &self->attention_norm, error) ||
+      !(self->intermediate = load_linear (model, index, "intermediate.dense", hidden, wide,
+                                          precision, error)) ||
+      !(self->output = load_linear (model, index, "output.dense", wide, hidden, precision,
+                                    error)) ||
+      !load_norm (model, index, "output.LayerNorm", &self->output_norm, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+void
+tandem_bert_layer_free (TandemBertLayer *self)
+{
+  if (self == NULL)
+    return;
+  tandem_linear_free (self->qkv);
+  tandem_linear_free (self->query);
+  g_free (self->key);
+  g_free (self->value);
+  g_free (self->value_bias);
+  tandem_linear_free (self->attention_output);
+  tandem_bert_norm_clear (&self->attention_norm);
+  tandem_linear_free (self->intermediate);
+  tandem_linear_free (self->output);
+  tandem_bert_norm_clear (&self->output_norm);
+  g_free (self);
+}
+
+/* context: what attention gave for n rows; x: their inputs; out: [n, hidden]. */
+static gboolean
+finish_rows (const TandemBertLayer *self, float *context, const float *x, guint n, float *out,
+             TandemBertWorkspace *ws, GError **error)
+{
+  guint hidden = self->hidden_size, row;
+
+  if (!tandem_linear_forward (self->attention_output, context, n, ws->projected, ws->linear,
+                              error))
+    return FALSE;
+  self->kernels->add_layer_norm (ws->projected, x, n, hidden, self->attention_norm.gamma,
+                                 self->attention_norm.beta, self->eps, context);
+
+  for (row = 0; row < n; row += TANDEM_FEED_FORWARD_ROWS) {
+    guint rows = MIN (n - row, TANDEM_FEED_FORWARD_ROWS);
+    gsize first = (gsize) row * hidden;
+
+    if (!tandem_linear_forward (self->intermediate, context + first, rows, ws->intermediate,
+                                ws->linear, error))
+      return FALSE;
+    self->activation (ws->intermediate, (gsize) rows * self->intermediate_size);
+    if (!tandem_linear_forward (self->output, ws->intermediate, rows, ws->projected, ws->linear,
+                                error))
+      return FALSE;
+    self->kernels->add_layer_norm (ws->projected, context + first, rows, hidden,
+                                   self->output_norm.gamma, self->output_norm.beta, self->eps,
+                                   out + first);
+  }
+  return TRUE;
+}
+
+static gboolean
+forward_first_rows (const TandemBertLayer *self, const TandemGroup *group, const float *x,
+                    float *out, TandemBertWorkspace *ws, GError **error)
+{
+  guint hidden = self->hidden_size, n = group->n_sequences, i;
+  /* Room for three such rows a sequence is there: a sequence has one at least. */
+  float *queries = ws->projected;
+  float *first_rows = ws->projected + (gsize) n * hidden;
+
+  for (i = 0; i < n; i++)
+    memcpy (first_rows + (gsize) i * hidden, x + (gsize) group->offsets[i] * hidden,
+            hidden * sizeof (float));
+  if (!tandem_linear_forward (self->query, first_rows, n, queries, ws->linear, error))
+    return FALSE;
+  for (i = 0; i < n; i++)
+    self->kernels->first_row_attention (x + (gsize) group->offsets[i] * hidden,
+                                        group->offsets[i + 1] - group->offsets[i], hidden,
+                                        self->n_heads, queries + (gsize) i * hidden, self->key,
+                                        self->value, self->value_bias,
+                                        ws->context + (gsize) i * hidden, ws->scratch);
+  return finish_rows (self, ws->context, first_rows, n, out, ws, error);
+}
+
+gboolean
+tandem_bert_layer_forward (const TandemBertLayer *self, const TandemGroup *group, const float *x,
+                           float *out, TandemBertWorkspace *ws, GError **error)
+{
+  guint hidden = self->hidden_size, i;
+  gsize stride = (gsize) 3 * hidden;
+
+  if (self->first_row_only)
+    return forward_first_rows (self, group, x, out, ws, error);
+
+  if (!tandem_linear_forward (self->qkv, x, group->n_rows, ws->projected, ws->linear, error))
+    return FALSE;
+  for (i = 0; i < group->n_sequences; i++) {
+    const float *query = ws->projected + group->offsets[i] * stride;
+
+    self->kernels->attention (query, query + hidden, query + 2 * hidden, stride,
+                              group->offsets[i + 1] - group->offsets[i], self->n_heads,
+                              hidden / self->n_heads,
+                              ws->context + (gsize) group->offsets[i] * hidden, ws->scratch);
+  }
+  return finish_rows (self, ws->context, x, group->n_rows, out, ws, error);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The parts of a BERT stage (Devlin et al. 2018): embeddings, encoder layer and
+ * classifier, over a group of packed sequences. Not a part of the public API. */
+#pragma once
+
+#include "model/tandem-model.h"
+#include "nn/tandem-kernels.h"
+#include "nn/tandem-linear.h"
+
+G_BEGIN_DECLS
+
+/* Rows that go through the feed-forward block at once: the wide intermediate
+ * rows then stay in the cache. */
+#define TANDEM_FEED_FORWARD_ROWS 128
+
+/* Sequences that go through a stage together. Offsets count rows from that of
+ * the group's first sequence. */
+typedef struct
+{
+  guint n_sequences;
+  const guint32 *offsets;       /* n_sequences + 1 */
+  guint n_rows;
+} TandemGroup;
+
+/* The memory of one thread: rows for the largest group. */
+typedef struct
+{
+  TandemLinearWorkspace *linear;
+  float *hidden;                /* [rows, hidden] */
+  float *projected;             /* [rows, 3 hidden] */
+  float *context;               /* [rows, hidden] */
+  float *intermediate;          /* [TANDEM_FEED_FORWARD_ROWS, intermediate] */
+  float *scratch;               /* of the attention kernels */
+} TandemBertWorkspace;
+
+TandemBertWorkspace *tandem_bert_workspace_new (const TandemModelConfig *config, guint n_rows,
+                                                GError **error);
+
+void tandem_bert_workspace_free (TandemBertWorkspace *ws);
+
+/* The weight and bias of layer normalisation. */
+typedef struct
+{
+  float *gamma;
+  float *beta;
+} TandemNorm;
+
+typedef struct _TandemBertEmbeddings TandemBertEmbeddings;
+
+TandemBertEmbeddings *tandem_bert_embeddings_new (TandemModel *model, GError **error);
+
+void tandem_bert_embeddings_free (TandemBertEmbeddings *self);
+
+/* ids: [group rows], each below the vocabulary's size; out: [group rows, hidden]. */
+void tandem_bert_embeddings_forward (const TandemBertEmbeddings *self, const TandemGroup *group,
+                                     const gint32 *ids, float *out);
+
+typedef struct _TandemBertLayer TandemBertLayer;
+
+/* first_row_only: the layer is the last before the pooler, which looks at
+ * nothing but the first row of each sequence. */
+TandemBertLayer *tandem_bert_layer_new (TandemModel *model, guint index, gboolean first_row_only,
+                                        TandemLinearPrecision precision, GError **error);
+
+void tandem_bert_layer_free (TandemBertLayer *self);
+
+/* x: [group rows, hidden]; out: the same, or [sequences, hidden] for a layer
+ * with first_row_only. out may be x. */
+gboolean tandem_bert_layer_forward (const TandemBertLayer *self, const TandemGroup *group,
+                                    const float *x, float *out, TandemBertWorkspace *ws,
+                                    GError **error);
+
+typedef struct _TandemBertHead TandemBertHead;
+
+TandemBertHead *tandem_bert_head_new (TandemModel *model, TandemLinearPrecision precision,
+                                      GError **error);
+
+void tandem_bert_head_free (TandemBertHead *self);
+
+/* x: [n, hidden], the first rows of n sequences; logits: [n, classes]. */
+gboolean tandem_bert_head_forward (const TandemBertHead *self, const float *x, guint n,
+                                   float *logits, TandemBertWorkspace *ws, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertWorkspace, tandem_bert_workspace_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertEmbeddings, tandem_bert_embeddings_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertLayer, tandem_bert_layer_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertHead, tandem_bert_head_free)
+
+G_END_DECLS

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "model/tandem-bert-weights.h"
+
+static gboolean
+copy_tensor (TandemModel *model, const char *name, float *out, GError **error)
+{
+  g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, name, error);
+
+  if (tensor == NULL)
+    return FALSE;
+  if (!tandem_tensor_copy_f32 (tensor, 0, tandem_tensor_get_n_elements (tensor), out)) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: the tensor %s is of type %s; weights are F32, F16 or BF16",
+                 tandem_model_get_path (model), name,
+                 tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)));
+    return FALSE;
+  }
+  tandem_tensor_release_pages (tensor);
+  return TRUE;
+}
+
+float *
+tandem_bert_load (TandemModel *model, const char *name, GError **error)
+{
+  g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, name, error);
+  g_autofree float *out = NULL;
+
+  if (tensor == NULL)
+    return NULL;
+  out = g_new (float, tandem_tensor_get_n_elements (tensor));
+  if (!copy_tensor (model, name, out, error))
+    return NULL;
+  return g_steal_pointer (&out);
+}
+
+TandemLinear *
+tandem_bert_load_linear (TandemModel *model, const char *const *names, guint n_names, guint n_in,
+                         guint n_out_each, TandemLinearPrecision precision, GError **error)
+{
+  gsize size = (gsize) n_in * n_out_each;
+  g_autofree float *weight = g_new (float, n_names * size);
+  g_autofree float *bias = g_new (float, (gsize) n_names * n_out_each);
+  guint i;
+
+  for (i = 0; i < n_names; i++) {
+    g_autofree char *weight_name = g_strconcat (names[i], ".weight", NULL);
+    g_autofree char *bias_name = g_strconcat (names[i], ".bias", NULL);
+
+    if (!copy_tensor (model, weight_name, weight + i * size, error) ||
+        !copy_tensor (model, bias_name, bias + (gsize) i * n_out_each, error))
+      return NULL;
+  }
+  return tandem_linear_new (weight, bias, n_in, n_names * n_out_each, precision, error);
+}
+
+gboolean
+tandem_bert_load_norm (TandemModel *model, const char *name, TandemNorm *norm, GError **error)
+{
+  g_autofree char *gamma = g_strconcat (name, ".weight", NULL);
+  g_autofree char *beta = g_strconcat (name, ".bias", NULL);
+
+  norm->gamma = tandem_bert_load (model, gamma, error);
+  if (norm->gamma == NULL)
+    return FALSE;
+  norm->beta = tandem_bert_load (model, beta, error);
+  return norm->beta != NULL;
+}
+
+void
+tandem_bert_norm_clear (TandemNorm *norm)
+{
+  g_clear_pointer (&norm->gamma, g_free);
+  g_clear_pointer (&norm->beta, g_free);
+}

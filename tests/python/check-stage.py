@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Compares stages with transformers, and splits with the whole, as TAP.
+
+Usage: check-stage.py RUN_STAGE [MODEL_FOLDER...]
+
+Without folders, models of several shapes with random weights are made. The
+interpreter needs torch and transformers; without them everything is skipped.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+try:
+    import numpy as np
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, BertModel
+except ImportError as error:
+    print(f"1..0 # SKIP {error}")
+    sys.exit(0)
+
+torch.set_num_threads(1)
+LENGTHS = [1, 2, 3, 7, 16, 31, 64, 100, 129, 256, 400, 511, 512]
+count = 0
+failed = 0
+
+
+def report(ok, text):
+    global count, failed
+    count += 1
+    failed += not ok
+    print(f"{'ok' if ok else 'not ok'} {count} - {text}", flush=True)
+
+
+def run_stage(program, model, kind, sequences, *layers):
+    data = np.array([len(sequences)] + [len(s) for s in sequences], "<u4").tobytes()
+    data += np.concatenate(sequences).astype("<i4").tobytes()
+    done = subprocess.run([program, model, kind, *layers], input=data, capture_output=True)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.decode())
+    return np.frombuffer(done.stdout, "<f4")
+
+
+def reference(model, kind, sequences):
+    out = []
+    with torch.no_grad():
+        for s in sequences:
+            ids = torch.tensor(s[None].astype(np.int64))
+            if kind == "logits":
+                out.append(model(input_ids=ids).logits[0].numpy())
+            else:
+                out.append(model(input_ids=ids).last_hidden_state[0].numpy().ravel())
+    return np.concatenate(out)
+
+
+def check(program, folder, name):
+    config = BertConfig.from_pretrained(folder)
+    classifies = "BertForSequenceClassification" in (config.architectures or [])
+    kind = "logits" if classifies else "hidden"
+    cls = BertForSequenceClassification if classifies else BertModel
+    model = cls.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    rand = np.random.default_rng(1)
+    lengths = [n for n in LENGTHS if n <= config.max_position_embeddings]
+    sequences = [rand.integers(0, config.vocab_size, n) for n in lengths]
+    whole = run_stage(program, folder, kind, sequences)
+    expected = reference(model, kind, sequences)
+    worst = float(np.abs(whole - expected).max())
+    report(worst < 1e-4, f"{name}: {kind} within 1e-4 of transformers (largest difference {worst:.1e})")
+
+    alone = np.concatenate([run_stage(program, folder, kind, [s]) for s in sequences])
+    report(np.array_equal(alone, whole), f"{name}: the same bits alone and among batch-mates")
+
+    n = config.num_hidden_layers
+    for cut in range(1, n):
+        parts = [f"0-{cut - 1}", f"{cut}-"]
+        split = run_stage(program, folder, kind, sequences, *parts)
+        report(np.array_equal(split, whole), f"{name}: the same bits split before layer {cut}")
+    if n > 1:
+        split = run_stage(program, folder, kind, sequences, *[f"{i}-{i}" for i in range(n)])
+        report(np.array_equal(split, whole), f"{name}: the same bits with every layer alone")
+
+
+def make(folder, dtype, **options):
+    torch.manual_seed(1)
+    config = BertConfig(vocab_size=500, initializer_range=0.1, **options)
+    model = BertForSequenceClassification(config)
+    for p in model.parameters():
+        if p.dim() == 1:
+            torch.nn.init.normal_(p, std=0.1) if p.abs().sum() == 0 else None
+    model.to(dtype).save_pretrained(folder)
+
+
+SHAPES = {
+    "tiny": dict(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
+    "narrow, odd": dict(hidden_size=60, num_hidden_layers=3, num_attention_heads=3, intermediate_size=100,
+                        num_labels=5, hidden_act="gelu_new"),
+    "relu": dict(hidden_size=96, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64,
+                 hidden_act="relu", max_position_embeddings=100),
+    "wide": dict(hidden_size=768, num_hidden_layers=2, num_attention_heads=12, intermediate_size=3072),
+}
+
+
+def main():
+    program, folders = sys.argv[1], sys.argv[2:]
+    for folder in folders:
+        check(program, folder, os.path.basename(os.path.normpath(folder)))
+    if not folders:
+        for name, shape in SHAPES.items():
+            for dtype in (torch.float32, torch.float16, torch.bfloat16) if name == "tiny" else (torch.float32,):
+                with tempfile.TemporaryDirectory() as folder:
+                    make(folder, dtype, **shape)
+                    check(program, folder, f"{name}, {str(dtype)[6:]}")
+    print(f"1..{count}")
+    return 1 if failed else 0
+
+
+sys.exit(main())
