@@ -61,11 +61,12 @@ parse_parts (const char *layers, TandemModel *model, const char *folder, GError 
   guint i, other, first, last;
 
   g_array_set_clear_func (parts, part_clear);
-  for (i = 0; texts[i] != NULL; i++) {
+  for (i = 0; i == 0 || texts[i] != NULL; i++) {
     g_autofree char *base = NULL;
     Part part;
 
-    if (*g_strstrip (texts[i]) == '\0') {
+    /* Of an empty text, g_strsplit() makes no part at all. */
+    if (texts[i] == NULL || *g_strstrip (texts[i]) == '\0') {
       g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_LAYERS,
                    _("--layers=%s has an empty range"), layers);
       return NULL;
