@@ -13,3 +13,5 @@
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
+
+#include "text/tandem-tokenizer.h"

@@ -152,7 +152,7 @@ check_digest (TandemModel *self, TandemSafetensors *file, GCancellable *cancella
     return FALSE;
   if (!g_str_equal (found, promised)) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: the stage file is damaged: its SHA-256 is %.12s…, it should be %.12s…; copy "
+                 "%s: the stage file is damaged: its SHA-256 is %.12s..., it should be %.12s...; copy "
                  "it again", self->display_path, found, promised);
     return FALSE;
   }
@@ -243,7 +243,7 @@ static gboolean
 add_vocabulary (TandemModel *self, GHashTable *metadata, GHashTable *tensors, GError **error)
 {
   g_autoptr (TandemTokenizer) tokenizer = tandem_model_get_tokenizer (self, error);
-  GBytes *vocabulary;
+  g_autoptr (GBytes) vocabulary = NULL;
   TandemTensor *tensor;
   guint64 size;
 

@@ -98,8 +98,8 @@ check_tensor (TandemModel *self, const TandemModelSpec *spec, GError **error)
 
   if (entry == NULL) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: tensor \"%s\" is missing; its configuration says %u layers",
-                 self->display_path, spec->name, self->config.n_layers);
+                 "%s: tensor \"%s\" is missing, one of layers %u-%u of %u", self->display_path,
+                 spec->name, self->first, self->last, self->config.n_layers);
     return FALSE;
   }
   tandem_safetensors_get_info (entry->file, entry->name, &dtype, &n_dims, &shape, NULL);
@@ -484,8 +484,8 @@ tandem_model_has_classifier (TandemModel *self)
 /**
  * tandem_model_get_tokenizer:
  * @self: a model
- * @error: return location for %TANDEM_MODEL_ERROR_VOCABULARY, a
- *   #TandemTokenizerError or a #GIOErrorEnum
+ * @error: return location for %TANDEM_MODEL_ERROR_VOCABULARY when there is no
+ *   vocabulary or it does not fit, a #TandemTokenizerError or a #GIOErrorEnum
  *
  * Makes the tokenizer of the model from its folder or from its stage file. Only
  * a stage file with layer 0 has one. A vocabulary with more entries than the
@@ -497,13 +497,20 @@ TandemTokenizer *
 tandem_model_get_tokenizer (TandemModel *self, GError **error)
 {
   g_autoptr (TandemTokenizer) tokenizer = NULL;
+  g_autoptr (GError) inner = NULL;
 
   g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
 
-  tokenizer = self->is_stage ? tandem_model_load_stage_tokenizer (self, error)
-                             : tandem_tokenizer_new_from_path (self->folder, error);
-  if (tokenizer == NULL)
+  tokenizer = self->is_stage ? tandem_model_load_stage_tokenizer (self, &inner)
+                             : tandem_tokenizer_new_from_path (self->folder, &inner);
+  if (tokenizer == NULL) {
+    if (g_error_matches (inner, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+      g_set_error_literal (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_VOCABULARY,
+                           inner->message);
+    else
+      g_propagate_error (error, g_steal_pointer (&inner));
     return NULL;
+  }
   if (tandem_tokenizer_get_size (tokenizer) > self->config.vocab_size) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_VOCABULARY,
                  "%s: the vocabulary has %u entries, the word embeddings %u rows; is it the "

@@ -393,16 +393,16 @@ check_size (Scanner *scanner, TandemSafetensorsEntry *entry)
     return fail_tensor (scanner, TANDEM_SAFETENSORS_ERROR_TENSOR, entry->name,
                         "its data ends at %" G_GUINT64_FORMAT ", before it begins at %"
                         G_GUINT64_FORMAT, entry->end, entry->begin);
-  for (i = 0; i < G_N_ELEMENTS (formats); i++)
-    if (g_str_equal (entry->dtype_name, formats[i].name))
-      break;
-  if (i == G_N_ELEMENTS (formats))
-    return TRUE;
-
   for (dim = 0; dim < entry->n_dims; dim++)
     if (!g_uint64_checked_mul (&n_bits, n_bits, entry->shape[dim]))
       return fail_tensor (scanner, TANDEM_SAFETENSORS_ERROR_LIMIT, entry->name,
                           "its shape overflows 64 bits");
+  for (i = 0; i < G_N_ELEMENTS (formats); i++)
+    if (g_str_equal (entry->dtype_name, formats[i].name))
+      break;
+  /* How large the elements of a later version are is not known. */
+  if (i == G_N_ELEMENTS (formats))
+    return TRUE;
   if (!g_uint64_checked_mul (&n_bits, n_bits, formats[i].bits))
     return fail_tensor (scanner, TANDEM_SAFETENSORS_ERROR_LIMIT, entry->name,
                         "its size overflows 64 bits");

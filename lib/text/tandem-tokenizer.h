@@ -46,6 +46,13 @@ typedef enum /*< flags >*/
   TANDEM_TOKENIZER_CLEAN_TEXT = 1 << 3,
 } TandemTokenizerFlags;
 
+/**
+ * TANDEM_TOKENIZER_MAX_TEXT:
+ *
+ * The longest text that is encoded at once, in bytes.
+ */
+#define TANDEM_TOKENIZER_MAX_TEXT (256 << 20)
+
 #define TANDEM_TYPE_TOKENIZER (tandem_tokenizer_get_type ())
 
 TANDEM_API
@@ -72,6 +79,10 @@ GBytes *tandem_tokenizer_get_vocabulary (TandemTokenizer *self);
 
 TANDEM_API
 const char *tandem_tokenizer_get_token (TandemTokenizer *self, guint id);
+
+TANDEM_API
+gsize tandem_tokenizer_encode_into (TandemTokenizer *self, const char *text, gssize length,
+                                    guint max_length, GArray *ids, guint *n_replaced);
 
 TANDEM_API
 gsize tandem_tokenizer_encode (TandemTokenizer *self, const char *text, gssize length,

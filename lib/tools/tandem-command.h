@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* What the tandem command returns to the shell. */
+enum
+{
+  TANDEM_EXIT_OK = 0,
+  TANDEM_EXIT_FAILED = 1,
+  TANDEM_EXIT_USAGE = 2,
+};
+
+/* A subcommand: one file each, listed in tandem-main.c. */
+typedef struct
+{
+  const char *name;
+  const char *summary;          /* marked with N_() */
+  /* @args holds the program's name and what follows the subcommand's name;
+   * returns an exit status. */
+  int (*run) (char **args);
+} TandemCommand;
+
+extern const TandemCommand tandem_command_inspect;
+extern const TandemCommand tandem_command_split;
+
+/* Takes the options out of @args. @usage is what follows the options in the
+ * usage line, @description what stands below the options. Returns FALSE when the
+ * options are wrong, after saying so. */
+gboolean tandem_command_parse (const TandemCommand *command, const char *usage,
+                               const char *description, const GOptionEntry *entries,
+                               char ***args);
+
+/* Print a line that begins with the program's name to standard error; they return
+ * the exit status that goes with it. */
+int tandem_command_usage (const char *format, ...) G_GNUC_PRINTF (1, 2);
+int tandem_command_failed (const GError *error);
+void tandem_command_warn (const char *format, ...) G_GNUC_PRINTF (1, 2);
+
+/* Returns (transfer full) @text with what a terminal would obey replaced: names in
+ * model files come from strangers. */
+char *tandem_command_printable (const char *text);
+
+/* Returns (transfer full) a cancellable that the first SIGINT, SIGTERM or SIGHUP
+ * cancels; the second one ends the process. To be called once, before threads
+ * are started. */
+GCancellable *tandem_command_catch_signals (void);
+
+G_END_DECLS
