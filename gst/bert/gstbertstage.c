@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * SECTION:element-bertstage
+ *
+ * Runs consecutive layers of a BERT model, so that a model can be spread over
+ * the elements of a pipeline and over devices. The stage with layer 0 takes
+ * packed tokens, any other the rows that the stage before it gives; the stage
+ * with the last layer gives logits. Results are the same to the bit however the
+ * model is split and whichever sequences share a buffer.
+ *
+ * In: tokens, int32 [tokens], or activations, float32 [tokens, width].
+ * Out: activations, float32 [tokens, width], or logits, float32 [sequences, classes].
+ *
+ * |[
+ * gst-launch-1.0 fdsrc ! lineparse ! tokenize model=M ! bertstage model=M layers=0-0 ! queue ! bertstage model=M layers=1- ! sentimentsink
+ * ]|
+ */
+
+#include "config.h"
+
+#include "gstbertstage.h"
+
+#include <glib/gi18n-lib.h>
+#include <string.h>
+#include <tandem.h>
+
+#include "tandem-enums.h"
+
+GST_DEBUG_CATEGORY_STATIC (bert_stage_debug);
+#define GST_CAT_DEFAULT bert_stage_debug
+
+#define DEFAULT_MODEL NULL
+#define DEFAULT_LAYERS NULL
+#define DEFAULT_THREADS 1
+#define DEFAULT_PRECISION TANDEM_PRECISION_F32
+
+/* Vectors of 64 bytes load fastest from addresses that are multiples of that. */
+#define ALIGN_MASK 63
+
+enum
+{
+  PROP_0,
+  PROP_MODEL,
+  PROP_LAYERS,
+  PROP_THREADS,
+  PROP_PRECISION,
+  N_PROPERTIES
+};
+
+static GParamSpec *properties[N_PROPERTIES];
+
+#define ACTIVATIONS_CAPS                                                              \
+  TANDEM_CAPS_ACTIVATIONS ", layer=(int)[ 1, " G_STRINGIFY (TANDEM_CAPS_MAX_LAYERS) " ], " \
+  "width=(int)[ 1, " G_STRINGIFY (TANDEM_CAPS_MAX_WIDTH) " ], format=(string)F32LE"
+
+static GstStaticPadTemplate sink_template =
+    GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS,
+                             GST_STATIC_CAPS (TANDEM_CAPS_TOKENS "; " ACTIVATIONS_CAPS));
+
+static GstStaticPadTemplate src_template =
+    GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS,
+                             GST_STATIC_CAPS (ACTIVATIONS_CAPS "; " TANDEM_CAPS_LOGITS));
+
+struct _GstBertStage
+{
+  GstBaseTransform parent_instance;
+
+  /* object lock */
+  char *model_path;
+  char *layers;
+  guint n_threads;
+  TandemPrecision precision;
+
+  /* Set in start(), cleared in stop(): other threads read it in between. */
+  TandemBertStage *stage;
+  TandemStreamInfo input;
+  TandemStreamInfo output;
+
+  /* thread-safe by itself; a flush cancels it */
+  GCancellable *cancellable;
+};
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (GstBertStage, gst_bert_stage, GST_TYPE_BASE_TRANSFORM,
+                               GST_DEBUG_CATEGORY_INIT (bert_stage_debug, "bertstage", 0,
+                                                        "layers of a BERT model"))
+GST_ELEMENT_REGISTER_DEFINE (bertstage, "bertstage", GST_RANK_NONE, GST_TYPE_BERT_STAGE)
+
+static void
+gst_bert_stage_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  GstBertStage *self = GST_BERT_STAGE (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_MODEL:
+      g_free (self->model_path);
+      self->model_path = g_value_dup_string (value);
+      break;
+    case PROP_LAYERS:
+      g_free (self->layers);
+      self->layers = g_value_dup_string (value);
+      break;
+    case PROP_THREADS:
+      self->n_threads = g_value_get_uint (value);
+      break;
+    case PROP_PRECISION:
+      self->precision = g_value_get_enum (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+      break;
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_bert_stage_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  GstBertStage *self = GST_BERT_STAGE (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_MODEL:
+      g_value_set_string (value, self->model_path);
+      break;
+    case PROP_LAYERS:
+      g_value_set_string (value, self->layers);
+      break;
+    case PROP_THREADS:
+      g_value_set_uint (value, self->n_threads);
+      break;
+    case PROP_PRECISION:
+      g_value_set_enum (value, self->precision);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+      break;
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_bert_stage_finalize (GObject *object)
+{
+  GstBertStage *self = GST_BERT_STAGE (object);
+
+  g_free (self->model_path);
+  g_free (self->layers);
+  g_clear_object (&self->cancellable);
+  G_OBJECT_CLASS (gst_bert_stage_parent_class)->finalize (object);
+}
+
+/* What the stage takes and gives, from the model. */
+static gboolean
+describe_streams (GstBertStage *self, GError **error)
+{
+  TandemModel *model = tandem_bert_stage_get_model (self->stage);
+  const TandemModelConfig *config = tandem_model_get_config (model);
+  const char *fingerprint = tandem_model_get_fingerprint (model);
+  guint first, last;
+
+  tandem_bert_stage_get_layers (self->stage, &first, &last);
+  if (tandem_bert_stage_takes_tokens (self->stage)) {
+    g_autoptr (TandemTokenizer) tokenizer = tandem_model_get_tokenizer (model, error);
+
+    if (tokenizer == NULL)
+      return FALSE;
+    self->input.kind = TANDEM_STREAM_TOKENS;
+    g_strlcpy (self->input.fingerprint, tandem_tokenizer_get_fingerprint (tokenizer),
+               sizeof self->input.fingerprint);
+  } else {
+    self->input.kind = TANDEM_STREAM_ACTIVATIONS;
+    g_strlcpy (self->input.fingerprint, fingerprint, sizeof self->input.fingerprint);
+    self->input.layer = first;
+    self->input.width = config->hidden_size;
+    self->input.format = TANDEM_ROW_FORMAT_F32LE;
+  }
+
+  g_strlcpy (self->output.fingerprint, fingerprint, sizeof self->output.fingerprint);
+  if (tandem_bert_stage_gives_logits (self->stage)) {
+    self->output.kind = TANDEM_STREAM_LOGITS;
+    self->output.classes = config->n_classes;
+    self->output.labels = g_strdupv (config->labels);
+  } else {
+    self->output.kind = TANDEM_STREAM_ACTIVATIONS;
+    self->output.layer = last + 1;
+    self->output.width = config->hidden_size;
+    self->output.format = TANDEM_ROW_FORMAT_F32LE;
+  }
+  return TRUE;
+}
+
+static gboolean
+open_stage (GstBertStage *self, const char *path, const char *layers, guint n_threads,
+            TandemPrecision precision, GError **error)
+{
+  g_autoptr (TandemModel) model = tandem_model_open (path, NULL, error);
+  guint first, last;
+
+  if (model == NULL)
+    return FALSE;
+  tandem_model_get_layers (model, &first, &last);
+  if (layers != NULL && *layers != '\0' &&
+      !tandem_model_parse_layers (layers, tandem_model_get_config (model)->n_layers, &first,
+                                  &last, error))
+    return FALSE;
+  self->stage = tandem_bert_stage_new (model, first, last, precision, n_threads,
+                                       TANDEM_BERT_STAGE_NONE, error);
+  return self->stage != NULL && describe_streams (self, error);
+}
+
+static gboolean
+gst_bert_stage_stop (GstBaseTransform *trans)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+
+  GST_OBJECT_LOCK (self);
+  g_clear_object (&self->stage);
+  GST_OBJECT_UNLOCK (self);
+  tandem_stream_info_clear (&self->input);
+  tandem_stream_info_clear (&self->output);
+  return TRUE;
+}
+
+static gboolean
+gst_bert_stage_start (GstBaseTransform *trans)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+  g_autofree char *path = NULL, *layers = NULL;
+  g_autoptr (GError) error = NULL;
+  TandemPrecision precision;
+  guint n_threads;
+
+  GST_OBJECT_LOCK (self);
+  path = g_strdup (self->model_path);
+  layers = g_strdup (self->layers);
+  n_threads = self->n_threads;
+  precision = self->precision;
+  GST_OBJECT_UNLOCK (self);
+
+  if (path == NULL || *path == '\0') {
+    GST_ELEMENT_ERROR (self, RESOURCE, NOT_FOUND,
+                       (_("No model is set: give bertstage model=FOLDER or a stage file.")),
+                       (NULL));
+    return FALSE;
+  }
+  g_cancellable_reset (self->cancellable);
+  if (!open_stage (self, path, layers, n_threads, precision, &error)) {
+    if (g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+      GST_ELEMENT_ERROR (self, RESOURCE, NOT_FOUND,
+                         (_("The model \"%s\" could not be opened: %s"), path, error->message),
+                         (NULL));
+    else
+      GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
+                         (_("The model \"%s\" cannot be used: %s"), path, error->message),
+                         ("layers=%s", layers != NULL ? layers : "all"));
+    gst_bert_stage_stop (trans);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static GstCaps *
+gst_bert_stage_transform_caps (GstBaseTransform *trans, GstPadDirection direction, GstCaps *caps,
+                               GstCaps *filter)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+  GstPad *other = direction == GST_PAD_SINK ? GST_BASE_TRANSFORM_SRC_PAD (trans)
+      : GST_BASE_TRANSFORM_SINK_PAD (trans);
+  GstCaps *result;
+
+  /* The sink takes any stream here, and set_caps() refuses the wrong one with a
+   * sentence, where a caps query could only say no. */
+  if (direction == GST_PAD_SINK && self->stage != NULL)
+    result = tandem_stream_info_to_caps (&self->output);
+  else
+    result = gst_pad_get_pad_template_caps (other);
+  if (filter != NULL) {
+    GstCaps *both = gst_caps_intersect_full (filter, result, GST_CAPS_INTERSECT_FIRST);
+
+    gst_caps_unref (result);
+    result = both;
+  }
+  return result;
+}
+
+static gboolean
+gst_bert_stage_set_caps (GstBaseTransform *trans, GstCaps *in_caps, GstCaps *out_caps)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+  g_auto (TandemStreamInfo) info = { 0 };
+  g_autofree char *got = NULL;
+  g_autofree char *wanted = tandem_stream_info_describe (&self->input);
+  g_autoptr (GError) error = NULL;
+
+  if (!tandem_stream_info_from_caps (&info, in_caps, &error)) {
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT, (_("The stream before this stage is not valid.")),
+                       ("%s", error->message));
+    return FALSE;
+  }
+  if (tandem_stream_info_is_equal (&info, &self->input))
+    return TRUE;
+
+  got = tandem_stream_info_describe (&info);
+  if (info.kind == TANDEM_STREAM_TOKENS && self->input.kind == TANDEM_STREAM_TOKENS)
+    GST_ELEMENT_ERROR (self, STREAM, WRONG_TYPE,
+                       (_("The vocabulary of the tokens is not this model's: give tokenize the "
+                          "same model.")), ("this stage takes %s; it gets %s", wanted, got));
+  else
+    GST_ELEMENT_ERROR (self, STREAM, WRONG_TYPE,
+                       (_("This stage takes %s, but the one before it gives %s."), wanted, got),
+                       ("check model= and layers= of both"));
+  return FALSE;
+}
+
+static TandemBatchMeta *
+get_checked_meta (GstBertStage *self, GstBuffer *buffer)
+{
+  TandemBatchMeta *meta = tandem_buffer_get_batch_meta (buffer);
+  gsize expected;
+
+  if (meta == NULL) {
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT,
+                       (_("A buffer does not say which sequences it holds.")),
+                       ("it lacks a TandemBatchMeta"));
+    return NULL;
+  }
+  expected = tandem_batch_meta_get_n_rows (meta) * tandem_stream_info_get_row_size (&self->input);
+  if (gst_buffer_get_size (buffer) != expected) {
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT,
+                       (_("A buffer is of another size than its sequences need.")),
+                       ("it has %" G_GSIZE_FORMAT " bytes; %u rows need %" G_GSIZE_FORMAT,
+                        gst_buffer_get_size (buffer), tandem_batch_meta_get_n_rows (meta),
+                        expected));
+    return NULL;
+  }
+  return meta;
+}
+
+static GstFlowReturn
+gst_bert_stage_prepare_output_buffer (GstBaseTransform *trans, GstBuffer *input,
+                                      GstBuffer **output)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+  TandemBatchMeta *meta = get_checked_meta (self, input), *out_meta;
+  GstAllocationParams params = { .align = ALIGN_MASK };
+  gboolean logits = self->output.kind == TANDEM_STREAM_LOGITS;
+  gsize n_rows;
+
+  if (meta == NULL)
+    return GST_FLOW_ERROR;
+  n_rows = logits ? meta->n_sequences : tandem_batch_meta_get_n_rows (meta);
+  *output = gst_buffer_new_allocate (NULL, n_rows * tandem_stream_info_get_row_size (&self->output),
+                                     &params);
+  if (*output == NULL) {
+    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT, (_("Out of memory.")),
+                       ("%" G_GSIZE_FORMAT " rows", n_rows));
+    return GST_FLOW_ERROR;
+  }
+  gst_buffer_copy_into (*output, input, GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_TIMESTAMPS, 0, -1);
+  out_meta = tandem_buffer_add_batch_meta (*output, meta->n_sequences,
+                                           logits ? NULL : meta->offsets, meta->ids,
+                                           meta->labels);
+  tandem_batch_meta_take_receipts_from (out_meta, meta);
+  return GST_FLOW_OK;
+}
+
+/* prepare_output_buffer() did it: the meta of a buffer of logits counts rows in
+ * another way, so that no copy of it would do. */
+static gboolean
+gst_bert_stage_copy_metadata (GstBaseTransform *trans, GstBuffer *input, GstBuffer *output)
+{
+  return TRUE;
+}
+
+static GstFlowReturn
+gst_bert_stage_transform (GstBaseTransform *trans, GstBuffer *input, GstBuffer *output)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+  TandemBatchMeta *meta = tandem_buffer_get_batch_meta (input);
+  GstMapInfo in = GST_MAP_INFO_INIT, out = GST_MAP_INFO_INIT;
+  g_autoptr (GError) error = NULL;
+  GstFlowReturn flow = GST_FLOW_OK;
+  gboolean ok;
+
+  if (!gst_buffer_map (input, &in, GST_MAP_READ))
+    goto no_map;
+  if (!gst_buffer_map (output, &out, GST_MAP_WRITE)) {
+    gst_buffer_unmap (input, &in);
+    goto no_map;
+  }
+
+  if (self->input.kind == TANDEM_STREAM_TOKENS)
+    ok = tandem_bert_stage_forward_tokens (self->stage, (const gint32 *) in.data,
+                                           meta->n_sequences, meta->offsets, (float *) out.data,
+                                           self->cancellable, &error);
+  else
+    ok = tandem_bert_stage_forward_rows (self->stage, (const float *) in.data, meta->n_sequences,
+                                         meta->offsets, (float *) out.data, self->cancellable,
+                                         &error);
+  if (!ok && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    flow = GST_FLOW_FLUSHING;
+  } else if (!ok) {
+    GST_ELEMENT_ERROR (self, STREAM, DECODE, (_("A micro-batch cannot be run: %s"), error->message),
+                       ("first sequence: id %" G_GUINT64_FORMAT, meta->ids[0]));
+    flow = GST_FLOW_ERROR;
+  }
+  gst_buffer_unmap (output, &out);
+  gst_buffer_unmap (input, &in);
+  return flow;
+
+no_map:
+  GST_ELEMENT_ERROR (self, RESOURCE, READ, (_("The memory of a buffer cannot be reached.")),
+                     (NULL));
+  return GST_FLOW_ERROR;
+}
+
+static gboolean
+gst_bert_stage_sink_event (GstBaseTransform *trans, GstEvent *event)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+
+  switch (GST_EVENT_TYPE (event)) {
+    case GST_EVENT_FLUSH_START:
+      g_cancellable_cancel (self->cancellable);
+      break;
+    case GST_EVENT_FLUSH_STOP:
+      g_cancellable_reset (self->cancellable);
+      break;
+    default:
+      break;
+  }
+  return GST_BASE_TRANSFORM_CLASS (gst_bert_stage_parent_class)->sink_event (trans, event);
+}
+
+static gboolean
+gst_bert_stage_query (GstBaseTransform *trans, GstPadDirection direction, GstQuery *query)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+
+  if (direction == GST_PAD_SINK && tandem_query_is_accepted (query)) {
+    g_autoptr (TandemBertStage) stage = NULL;
+    g_autoptr (GstCaps) caps = NULL;
+    guint last;
+
+    GST_OBJECT_LOCK (self);
+    stage = self->stage != NULL ? g_object_ref (self->stage) : NULL;
+    GST_OBJECT_UNLOCK (self);
+    if (stage == NULL)
+      return FALSE;
+    caps = tandem_stream_info_to_caps (&self->input);
+    tandem_bert_stage_get_layers (stage, NULL, &last);
+    tandem_query_set_accepted (query, caps, last);
+    return TRUE;
+  }
+  return GST_BASE_TRANSFORM_CLASS (gst_bert_stage_parent_class)->query (trans, direction, query);
+}
+
+static void
+gst_bert_stage_class_init (GstBertStageClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
+  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS |
+      GST_PARAM_MUTABLE_READY;
+
+  object_class->set_property = gst_bert_stage_set_property;
+  object_class->get_property = gst_bert_stage_get_property;
+  object_class->finalize = gst_bert_stage_finalize;
+
+  properties[PROP_MODEL] =
+      g_param_spec_string ("model", "Model",
+                           "Hugging Face model folder, or stage file, that holds the layers",
+                           DEFAULT_MODEL, flags);
+  properties[PROP_LAYERS] =
+      g_param_spec_string ("layers", "Layers",
+                           "Layers to run, from 0, inclusive: \"0-1\", \"2\", or \"2-\" to the end; "
+                           "unset: all that the model or stage file holds",
+                           DEFAULT_LAYERS, flags);
+  properties[PROP_THREADS] =
+      g_param_spec_uint ("threads", "Threads",
+                         "Threads that share the sequences of a buffer; results are the same "
+                         "for any number", 1, TANDEM_BERT_STAGE_MAX_THREADS, DEFAULT_THREADS,
+                         flags);
+  properties[PROP_PRECISION] =
+      g_param_spec_enum ("precision", "Precision", "What linear layers compute with",
+                         TANDEM_TYPE_PRECISION, DEFAULT_PRECISION, flags);
+  g_object_class_install_properties (object_class, N_PROPERTIES, properties);
+
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_element_class_set_static_metadata (element_class, "BERT stage", "Filter/Analyzer/Text",
+                                         "Runs consecutive layers of a BERT model",
+                                         "The Tandem developers");
+  gst_type_mark_as_plugin_api (TANDEM_TYPE_PRECISION, 0);
+
+  trans_class->start = gst_bert_stage_start;
+  trans_class->stop = gst_bert_stage_stop;
+  trans_class->transform_caps = gst_bert_stage_transform_caps;
+  trans_class->set_caps = gst_bert_stage_set_caps;
+  trans_class->prepare_output_buffer = gst_bert_stage_prepare_output_buffer;
+  trans_class->copy_metadata = gst_bert_stage_copy_metadata;
+  trans_class->transform = gst_bert_stage_transform;
+  trans_class->sink_event = gst_bert_stage_sink_event;
+  trans_class->query = gst_bert_stage_query;
+}
+
+static void
+gst_bert_stage_init (GstBertStage *self)
+{
+  self->cancellable = g_cancellable_new ();
+}
