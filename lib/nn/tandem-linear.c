@@ -2,9 +2,8 @@
 
 #include "config.h"
 
-#include "nn/tandem-linear.h"
+#include "nn/tandem-linear-private.h"
 
-#include <dnnl.h>
 #include <string.h>
 
 #include "nn/tandem-kernels.h"
@@ -13,32 +12,9 @@
  * and fits only that compiler's own library. */
 void omp_set_num_threads (int n_threads);
 
-/* oneDNN wants a primitive for each number of rows. Any number is a sum of
- * these; what is left below the smallest one over 1 is filled up with zeros.
- *
- * Depending on the processor oneDNN sums in another order for some of them, and
- * then a row's bits would depend on its batch-mates. So the blocks are tried
- * once for each shape, and only those that agree are used. */
-static const guint block_rows[] = { 256, 128, 64, 32, 16, 8, 1 };
+const guint tandem_linear_block_rows[TANDEM_LINEAR_N_BLOCKS] = { 256, 128, 64, 32, 16, 8, 1 };
 
-#define N_BLOCKS G_N_ELEMENTS (block_rows)
-/* Results compared before a block counts as agreeing. */
-#define MIN_COMPARED 4096
 #define ALIGNMENT 64
-
-struct _TandemLinear
-{
-  guint n_in;
-  guint n_out;
-  TandemLinearPrecision precision;
-  gpointer packed;
-  dnnl_memory_t weight;
-  dnnl_memory_t bias;
-  float *bias_data;
-  dnnl_primitive_desc_t descs[N_BLOCKS];
-  dnnl_primitive_t primitives[N_BLOCKS];
-  guint usable;                 /* bit i: block i agrees with the others */
-};
 
 struct _TandemLinearWorkspace
 {
@@ -217,7 +193,7 @@ tandem_linear_free (TandemLinear *self)
 
   if (self == NULL)
     return;
-  for (i = 0; i < N_BLOCKS; i++) {
+  for (i = 0; i < TANDEM_LINEAR_N_BLOCKS; i++) {
     if (self->primitives[i] != NULL)
       dnnl_primitive_destroy (self->primitives[i]);
     if (self->descs[i] != NULL)
@@ -284,8 +260,8 @@ ensure (gpointer *memory, gsize *size, gsize wanted)
   return *memory;
 }
 
-static gboolean
-run_block (const TandemLinear *self, guint block, const float *x, float *out,
+gboolean
+tandem_linear_run_block (const TandemLinear *self, guint block, const float *x, float *out,
            TandemLinearWorkspace *ws, GError **error)
 {
   dnnl_primitive_desc_t desc = self->descs[block];
@@ -299,7 +275,7 @@ run_block (const TandemLinear *self, guint block, const float *x, float *out,
 
   ensure (&ws->scratchpad, &ws->scratchpad_size, scratch_size);
   if (self->precision == TANDEM_LINEAR_BF16) {
-    gsize n = (gsize) block_rows[block] * self->n_in;
+    gsize n = (gsize) tandem_linear_block_rows[block] * self->n_in;
 
     ensure ((gpointer *) &ws->converted, &ws->converted_size, n * sizeof (guint16));
     tandem_kernels_get ()->to_bf16 (x, n, ws->converted);
@@ -338,89 +314,16 @@ static gboolean
 run_padded (const TandemLinear *self, guint block, const float *x, gsize n_rows, float *out,
             TandemLinearWorkspace *ws, GError **error)
 {
-  gsize in_size = (gsize) block_rows[block] * self->n_in;
-  gsize out_size = (gsize) block_rows[block] * self->n_out;
+  gsize in_size = (gsize) tandem_linear_block_rows[block] * self->n_in;
+  gsize out_size = (gsize) tandem_linear_block_rows[block] * self->n_out;
   float *padded = ensure (&ws->rows, &ws->rows_size, (in_size + out_size) * sizeof (float));
 
   memcpy (padded, x, n_rows * self->n_in * sizeof (float));
   memset (padded + n_rows * self->n_in, 0, (in_size - n_rows * self->n_in) * sizeof (float));
-  if (!run_block (self, block, padded, padded + in_size, ws, error))
+  if (!tandem_linear_run_block (self, block, padded, padded + in_size, ws, error))
     return FALSE;
   memcpy (out, padded + in_size, n_rows * self->n_out * sizeof (float));
   return TRUE;
-}
-
-/* Every row of a block gets the same input: are the results the same bits, and
- * those of the reference? An empty reference is set to them first. */
-static gboolean
-block_agrees (const TandemLinear *self, guint block, const float *x, float *out,
-              float *reference, gboolean first, TandemLinearWorkspace *ws)
-{
-  guint r;
-
-  if (!run_block (self, block, x, out, ws, NULL))
-    return FALSE;
-  if (first)
-    memcpy (reference, out, self->n_out * sizeof (float));
-  for (r = 0; r < block_rows[block]; r++)
-    if (memcmp (out + (gsize) r * self->n_out, reference, self->n_out * sizeof (float)) != 0)
-      return FALSE;
-  return TRUE;
-}
-
-/* Starts from the largest block whose rows agree among themselves. A block of
- * one row always does, so that something is always found. */
-static guint
-try_blocks (const TandemLinear *self, guint base, guint n_probes, TandemLinearWorkspace *ws)
-{
-  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
-  g_autofree float *row = g_new (float, self->n_in);
-  g_autofree float *x = g_new (float, (gsize) block_rows[0] * self->n_in);
-  g_autofree float *out = g_new (float, (gsize) block_rows[0] * self->n_out);
-  g_autofree float *reference = g_new (float, self->n_out);
-  guint usable = (1u << N_BLOCKS) - (1u << base), probe, block, i;
-
-  for (probe = 0; probe < n_probes; probe++) {
-    for (i = 0; i < self->n_in; i++)
-      row[i] = (float) g_rand_double_range (rand, -1.0, 1.0);
-    for (i = 0; i < block_rows[0]; i++)
-      memcpy (x + (gsize) i * self->n_in, row, self->n_in * sizeof (float));
-    for (block = base; block < N_BLOCKS; block++)
-      if ((usable & (1u << block)) != 0 &&
-          !block_agrees (self, block, x, out, reference, block == base, ws))
-        usable &= ~(1u << block);
-    if ((usable & (1u << base)) == 0)
-      return 0;
-  }
-  return usable;
-}
-
-static gboolean
-find_usable_blocks (TandemLinear *self, GError **error)
-{
-  static GMutex lock;
-  static GHashTable *known;     /* shape -> usable blocks; protected by lock */
-  guint64 shape = ((guint64) self->precision << 62) | ((guint64) self->n_in << 31) | self->n_out;
-  guint n_probes = CLAMP (MIN_COMPARED / self->n_out, 1, 64);
-  g_autoptr (TandemLinearWorkspace) ws = tandem_linear_workspace_new (error);
-  gpointer value;
-  guint base;
-
-  if (ws == NULL)
-    return FALSE;
-  g_mutex_lock (&lock);
-  if (known == NULL)
-    known = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
-  if (g_hash_table_lookup_extended (known, &shape, NULL, &value)) {
-    self->usable = GPOINTER_TO_UINT (value);
-  } else {
-    for (base = 0; self->usable == 0 && base < N_BLOCKS; base++)
-      self->usable = try_blocks (self, base, n_probes, ws);
-    g_hash_table_insert (known, g_memdup2 (&shape, sizeof shape),
-                         GUINT_TO_POINTER (self->usable));
-  }
-  g_mutex_unlock (&lock);
-  return self->usable != 0 || check (dnnl_runtime_error, "multiply", error);
 }
 
 /**
@@ -444,13 +347,15 @@ tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_o
 
   if (!check (dnnl_memory_desc_init_by_tag (&any, 2, dims, get_data_type (precision),
                                             dnnl_format_tag_any), "describe a weight", error) ||
-      !create_desc (&self->descs[0], block_rows[0], n_in, n_out, &any, precision, error))
+      !create_desc (&self->descs[0], tandem_linear_block_rows[0], n_in, n_out, &any, precision,
+                    error))
     return NULL;
   packed = dnnl_primitive_desc_query_md (self->descs[0], dnnl_query_weights_md, 0);
-  for (i = 1; i < N_BLOCKS; i++)
-    if (!create_desc (&self->descs[i], block_rows[i], n_in, n_out, packed, precision, error))
+  for (i = 1; i < TANDEM_LINEAR_N_BLOCKS; i++)
+    if (!create_desc (&self->descs[i], tandem_linear_block_rows[i], n_in, n_out, packed, precision,
+                      error))
       return NULL;
-  for (i = 0; i < N_BLOCKS; i++)
+  for (i = 0; i < TANDEM_LINEAR_N_BLOCKS; i++)
     if (!check (dnnl_primitive_create (&self->primitives[i], self->descs[i]),
                 "prepare a matrix product", error))
       return NULL;
@@ -463,7 +368,7 @@ tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_o
               "describe a bias", error) ||
       !check (dnnl_memory_create (&self->bias, &bias_desc, get_engine (NULL), self->bias_data),
               "wrap a bias", error) ||
-      !find_usable_blocks (self, error))
+      !tandem_linear_find_usable_blocks (self, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -475,21 +380,21 @@ gboolean
 tandem_linear_forward (const TandemLinear *self, const float *x, gsize n_rows, float *out,
                        TandemLinearWorkspace *ws, GError **error)
 {
-  gboolean single_usable = (self->usable & (1u << (N_BLOCKS - 1))) != 0;
-  guint padded_block = N_BLOCKS - 1, block;
+  gboolean single_usable = (self->usable & (1u << (TANDEM_LINEAR_N_BLOCKS - 1))) != 0;
+  guint padded_block = TANDEM_LINEAR_N_BLOCKS - 1, block;
 
   /* The smallest usable block over one row; with none, rows go one by one. */
-  for (block = 0; block + 1 < N_BLOCKS; block++)
+  for (block = 0; block + 1 < TANDEM_LINEAR_N_BLOCKS; block++)
     if ((self->usable & (1u << block)) != 0)
       padded_block = block;
 
-  for (block = 0; block < N_BLOCKS && n_rows > 0; block++) {
-    guint rows = block_rows[block];
+  for (block = 0; block < TANDEM_LINEAR_N_BLOCKS && n_rows > 0; block++) {
+    guint rows = tandem_linear_block_rows[block];
 
     if ((self->usable & (1u << block)) == 0)
       continue;
     for (; n_rows >= rows; n_rows -= rows) {
-      if (!run_block (self, block, x, out, ws, error))
+      if (!tandem_linear_run_block (self, block, x, out, ws, error))
         return FALSE;
       x += (gsize) rows * self->n_in;
       out += (gsize) rows * self->n_out;

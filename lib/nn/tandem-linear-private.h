@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Shared by the files of the linear layer alone. */
+#pragma once
+
+#include <dnnl.h>
+
+#include "nn/tandem-linear.h"
+
+G_BEGIN_DECLS
+
+/* oneDNN wants a primitive for each number of rows. Any number is a sum of
+ * these; what is left below the smallest one over 1 is filled up with zeros. */
+#define TANDEM_LINEAR_N_BLOCKS 7
+extern const guint tandem_linear_block_rows[TANDEM_LINEAR_N_BLOCKS];
+
+struct _TandemLinear
+{
+  guint n_in;
+  guint n_out;
+  TandemLinearPrecision precision;
+  gpointer packed;
+  dnnl_memory_t weight;
+  dnnl_memory_t bias;
+  float *bias_data;
+  dnnl_primitive_desc_t descs[TANDEM_LINEAR_N_BLOCKS];
+  dnnl_primitive_t primitives[TANDEM_LINEAR_N_BLOCKS];
+  guint usable;                 /* bit i: block i agrees with the others */
+};
+
+/* The bits of blocks that give a row the same result wherever it stands. */
+gboolean tandem_linear_find_usable_blocks (TandemLinear *linear, GError **error);
+
+/* x and out: as many rows as the block has. */
+gboolean tandem_linear_run_block (const TandemLinear *linear, guint block, const float *x,
+                                  float *out, TandemLinearWorkspace *workspace, GError **error);
+
+G_END_DECLS
