@@ -82,6 +82,10 @@ char *tandem_digest_compute_cached (TandemDigest *digest, GCancellable *cancella
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemDigest, tandem_digest_free)
 
+/* tandem-model-folder.c */
+gboolean tandem_model_load_folder (TandemModel *self, TandemSafetensors *file,
+                                   GCancellable *cancellable, GError **error);
+
 /* tandem-model-stage.c */
 gboolean tandem_model_load_stage (TandemModel *self, TandemSafetensors *file,
                                   GCancellable *cancellable, GError **error);

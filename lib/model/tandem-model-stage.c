@@ -152,8 +152,8 @@ check_digest (TandemModel *self, TandemSafetensors *file, GCancellable *cancella
     return FALSE;
   if (!g_str_equal (found, promised)) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: the stage file is damaged: its SHA-256 is %.12s..., it should be %.12s...; copy "
-                 "it again", self->display_path, found, promised);
+                 "%s: the stage file is damaged: its SHA-256 is %.12s..., it should be %.12s...; "
+                 "copy it again", self->display_path, found, promised);
     return FALSE;
   }
   return TRUE;

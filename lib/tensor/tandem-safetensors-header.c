@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The header of a safetensors file: a JSON object of fixed form. It is read by a
- * scanner of its own because a header comes from strangers: the grammar is taken
- * strictly (no comments, no repeated keys, whole numbers only), nothing recurses,
- * and an error can say where it is. */
+/* The header of a safetensors file: a JSON object of fixed form that names tensors. */
 
 #include "config.h"
 
@@ -11,23 +8,12 @@
 
 #include <string.h>
 
+#include "tandem-safetensors-scanner.h"
 #include "tandem-safetensors.h"
-
-/* How deeply a value that this reader skips may be nested. */
-#define MAX_DEPTH 64
 
 /* Far beyond any use, and small enough that keys made to collide in a hash table
  * cost no noticeable time. Tensors, which can be many, are found by bisection. */
 #define MAX_METADATA 4096
-
-typedef struct
-{
-  const char *start;
-  const char *next;
-  const char *end;
-  const char *file;
-  GError **error;
-} Scanner;
 
 /* Element types of the format, with their bits; those that TandemDtype lacks can
  * be listed and checked, not loaded. */
@@ -44,21 +30,6 @@ static const struct
   { "F8_E5M2FNUZ", 8 }, { "F8_E4M3FNUZ", 8 },
 };
 
-static gboolean G_GNUC_PRINTF (2, 3)
-fail (Scanner *scanner, const char *format, ...)
-{
-  g_autofree char *what = NULL;
-  va_list args;
-
-  va_start (args, format);
-  what = g_strdup_vprintf (format, args);
-  va_end (args);
-  g_set_error (scanner->error, TANDEM_SAFETENSORS_ERROR, TANDEM_SAFETENSORS_ERROR_HEADER,
-               "%s: the header is not valid at byte %" G_GSIZE_FORMAT ": %s", scanner->file,
-               (gsize) (scanner->next - scanner->start) + 8, what);
-  return FALSE;
-}
-
 /* Names of strangers appear in messages: escaped, and not longer than a line. */
 static char *
 quote (const char *text)
@@ -69,8 +40,8 @@ quote (const char *text)
 }
 
 static gboolean G_GNUC_PRINTF (4, 5)
-fail_tensor (Scanner *scanner, TandemSafetensorsError code, const char *name, const char *format,
-             ...)
+fail_tensor (TandemScanner *scanner, TandemSafetensorsError code, const char *name,
+             const char *format, ...)
 {
   g_autofree char *what = NULL;
   g_autofree char *quoted = quote (name);
@@ -84,270 +55,64 @@ fail_tensor (Scanner *scanner, TandemSafetensorsError code, const char *name, co
   return FALSE;
 }
 
-static void
-skip_space (Scanner *scanner)
-{
-  while (scanner->next < scanner->end &&
-         (*scanner->next == ' ' || *scanner->next == '\t' || *scanner->next == '\n' ||
-          *scanner->next == '\r'))
-    scanner->next++;
-}
-
-/* Takes @c after white space, if it is there. */
 static gboolean
-accept (Scanner *scanner, char c)
+scan_metadata (TandemScanner *scanner, GHashTable *metadata)
 {
-  skip_space (scanner);
-  if (scanner->next == scanner->end || *scanner->next != c)
+  if (!tandem_scanner_expect (scanner, '{'))
     return FALSE;
-  scanner->next++;
-  return TRUE;
-}
-
-static gboolean
-expect (Scanner *scanner, char c)
-{
-  return accept (scanner, c) || fail (scanner, "'%c' expected", c);
-}
-
-static gboolean
-scan_hex4 (Scanner *scanner, guint *unit)
-{
-  guint i;
-
-  if (scanner->end - scanner->next < 4)
-    return fail (scanner, "a string ends inside of \\u");
-  *unit = 0;
-  for (i = 0; i < 4; i++) {
-    int digit = g_ascii_xdigit_value (scanner->next[i]);
-
-    if (digit < 0)
-      return fail (scanner, "\\u needs four hexadecimal digits");
-    *unit = *unit * 16 + digit;
-  }
-  scanner->next += 4;
-  return TRUE;
-}
-
-static gboolean
-scan_escape (Scanner *scanner, GString *out)
-{
-  static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-  const char *known;
-  guint unit, low;
-  char c;
-
-  if (scanner->next == scanner->end)
-    return fail (scanner, "a string does not end");
-  c = *scanner->next++;
-  known = c != '\0' ? strchr (from, c) : NULL;
-  if (known != NULL) {
-    g_string_append_c (out, to[known - from]);
-    return TRUE;
-  }
-  if (c != 'u')
-    return fail (scanner, "an escape that JSON does not have");
-  if (!scan_hex4 (scanner, &unit))
-    return FALSE;
-  if (unit >= 0xd800 && unit < 0xdc00) {
-    if (scanner->end - scanner->next < 2 || scanner->next[0] != '\\' || scanner->next[1] != 'u')
-      return fail (scanner, "half of a surrogate pair");
-    scanner->next += 2;
-    if (!scan_hex4 (scanner, &low))
-      return FALSE;
-    if (low < 0xdc00 || low > 0xdfff)
-      return fail (scanner, "half of a surrogate pair");
-    unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-  } else if (unit >= 0xdc00 && unit < 0xe000) {
-    return fail (scanner, "half of a surrogate pair");
-  } else if (unit == 0) {
-    return fail (scanner, "a string holds a null character");
-  }
-  g_string_append_unichar (out, unit);
-  return TRUE;
-}
-
-/* The text was found to be UTF-8 before: only quotes, escapes and control
- * characters matter here. */
-static char *
-scan_string (Scanner *scanner)
-{
-  g_autoptr (GString) out = NULL;
-
-  if (!expect (scanner, '"'))
-    return NULL;
-  out = g_string_new (NULL);
-  while (scanner->next < scanner->end) {
-    const char *run = scanner->next;
-
-    while (run < scanner->end && *run != '"' && *run != '\\' && (guchar) *run >= 0x20)
-      run++;
-    g_string_append_len (out, scanner->next, run - scanner->next);
-    scanner->next = run;
-    if (run == scanner->end)
-      break;
-    if ((guchar) *run < 0x20) {
-      fail (scanner, "a control character in a string");
-      return NULL;
-    }
-    scanner->next++;
-    if (*run == '"')
-      return g_string_free (g_steal_pointer (&out), FALSE);
-    if (!scan_escape (scanner, out))
-      return NULL;
-  }
-  fail (scanner, "a string does not end");
-  return NULL;
-}
-
-static gboolean
-scan_number (Scanner *scanner, guint64 *value)
-{
-  const char *digits;
-
-  skip_space (scanner);
-  digits = scanner->next;
-  *value = 0;
-  while (scanner->next < scanner->end && g_ascii_isdigit (*scanner->next)) {
-    if (!g_uint64_checked_mul (value, *value, 10) ||
-        !g_uint64_checked_add (value, *value, *scanner->next - '0'))
-      return fail (scanner, "a number beyond 64 bits");
-    scanner->next++;
-  }
-  if (scanner->next == digits)
-    return fail (scanner, "a whole number, 0 or more, expected");
-  if (*digits == '0' && scanner->next - digits > 1)
-    return fail (scanner, "a number with a leading zero");
-  if (scanner->next < scanner->end && strchr (".eE", *scanner->next) != NULL)
-    return fail (scanner, "a whole number expected, not a fraction");
-  return TRUE;
-}
-
-static gboolean
-skip_scalar (Scanner *scanner)
-{
-  static const char *const words[] = { "true", "false", "null" };
-  const char *word;
-  guint i;
-
-  if (scanner->next < scanner->end && *scanner->next == '"') {
-    g_autofree char *text = scan_string (scanner);
-
-    return text != NULL;
-  }
-  word = scanner->next;
-  while (scanner->next < scanner->end &&
-         (g_ascii_isalnum (*scanner->next) || strchr ("+-.", *scanner->next) != NULL))
-    scanner->next++;
-  for (i = 0; i < G_N_ELEMENTS (words); i++)
-    if ((gsize) (scanner->next - word) == strlen (words[i]) &&
-        strncmp (word, words[i], strlen (words[i])) == 0)
-      return TRUE;
-  if (scanner->next > word && (*word == '-' || g_ascii_isdigit (*word))) {
-    g_autofree char *number = g_strndup (word, scanner->next - word);
-    char *end;
-
-    g_ascii_strtod (number, &end);
-    if (*end == '\0' && strpbrk (number, "xXnN") == NULL)
-      return TRUE;
-  }
-  return fail (scanner, "a value expected");
-}
-
-/* Skips a value of a key that this version does not know. */
-static gboolean
-skip_value (Scanner *scanner)
-{
-  char close[MAX_DEPTH];
-  guint depth = 0;
-
-  while (TRUE) {
-    gboolean opened = FALSE;
-
-    skip_space (scanner);
-    if (accept (scanner, '{') || accept (scanner, '[')) {
-      if (depth == MAX_DEPTH)
-        return fail (scanner, "values nested deeper than %d", MAX_DEPTH);
-      close[depth++] = scanner->next[-1] == '{' ? '}' : ']';
-      opened = TRUE;
-    } else if (!skip_scalar (scanner)) {
-      return FALSE;
-    }
-    while (depth > 0 && accept (scanner, close[depth - 1])) {
-      depth--;
-      opened = FALSE;
-    }
-    if (depth == 0)
-      return TRUE;
-    if (!opened && !expect (scanner, ','))
-      return FALSE;
-    if (close[depth - 1] == '}') {
-      g_autofree char *key = scan_string (scanner);
-
-      if (key == NULL || !expect (scanner, ':'))
-        return FALSE;
-    }
-  }
-}
-
-static gboolean
-scan_metadata (Scanner *scanner, GHashTable *metadata)
-{
-  if (!expect (scanner, '{'))
-    return FALSE;
-  if (accept (scanner, '}'))
+  if (tandem_scanner_accept (scanner, '}'))
     return TRUE;
   do {
-    g_autofree char *key = scan_string (scanner);
+    g_autofree char *key = tandem_scanner_string (scanner);
     g_autofree char *value = NULL;
 
-    if (key == NULL || !expect (scanner, ':'))
+    if (key == NULL || !tandem_scanner_expect (scanner, ':'))
       return FALSE;
-    value = scan_string (scanner);
+    value = tandem_scanner_string (scanner);
     if (value == NULL)
       return FALSE;
     if (g_hash_table_contains (metadata, key)) {
       g_autofree char *quoted = quote (key);
 
-      return fail (scanner, "the metadata has \"%s\" twice", quoted);
+      return tandem_scanner_fail (scanner, "the metadata has \"%s\" twice", quoted);
     }
     if (g_hash_table_size (metadata) == MAX_METADATA)
-      return fail (scanner, "more than %d entries of metadata", MAX_METADATA);
+      return tandem_scanner_fail (scanner, "more than %d entries of metadata", MAX_METADATA);
     g_hash_table_insert (metadata, g_steal_pointer (&key), g_steal_pointer (&value));
-  } while (accept (scanner, ','));
-  return expect (scanner, '}');
+  } while (tandem_scanner_accept (scanner, ','));
+  return tandem_scanner_expect (scanner, '}');
 }
 
 static gboolean
-scan_shape (Scanner *scanner, TandemSafetensorsEntry *entry)
+scan_shape (TandemScanner *scanner, TandemSafetensorsEntry *entry)
 {
-  if (!expect (scanner, '['))
+  if (!tandem_scanner_expect (scanner, '['))
     return FALSE;
-  if (accept (scanner, ']'))
+  if (tandem_scanner_accept (scanner, ']'))
     return TRUE;
   do {
     if (entry->n_dims == TANDEM_TENSOR_MAX_DIMS)
       return fail_tensor (scanner, TANDEM_SAFETENSORS_ERROR_LIMIT, entry->name,
                           "more than %d dimensions", TANDEM_TENSOR_MAX_DIMS);
-    if (!scan_number (scanner, &entry->shape[entry->n_dims]))
+    if (!tandem_scanner_number (scanner, &entry->shape[entry->n_dims]))
       return FALSE;
     entry->n_dims++;
-  } while (accept (scanner, ','));
-  return expect (scanner, ']');
+  } while (tandem_scanner_accept (scanner, ','));
+  return tandem_scanner_expect (scanner, ']');
 }
 
 static gboolean
-scan_entry (Scanner *scanner, TandemSafetensorsEntry *entry)
+scan_entry (TandemScanner *scanner, TandemSafetensorsEntry *entry)
 {
   gboolean has_shape = FALSE, has_offsets = FALSE;
 
-  if (!expect (scanner, '{'))
+  if (!tandem_scanner_expect (scanner, '{'))
     return FALSE;
-  if (!accept (scanner, '}')) {
+  if (!tandem_scanner_accept (scanner, '}')) {
     do {
-      g_autofree char *key = scan_string (scanner);
+      g_autofree char *key = tandem_scanner_string (scanner);
 
-      if (key == NULL || !expect (scanner, ':'))
+      if (key == NULL || !tandem_scanner_expect (scanner, ':'))
         return FALSE;
       if ((g_str_equal (key, "dtype") && entry->dtype_name != NULL) ||
           (g_str_equal (key, "shape") && has_shape) ||
@@ -355,7 +120,7 @@ scan_entry (Scanner *scanner, TandemSafetensorsEntry *entry)
         return fail_tensor (scanner, TANDEM_SAFETENSORS_ERROR_TENSOR, entry->name,
                             "%s stands there twice", key);
       if (g_str_equal (key, "dtype")) {
-        entry->dtype_name = scan_string (scanner);
+        entry->dtype_name = tandem_scanner_string (scanner);
         if (entry->dtype_name == NULL)
           return FALSE;
       } else if (g_str_equal (key, "shape")) {
@@ -363,16 +128,18 @@ scan_entry (Scanner *scanner, TandemSafetensorsEntry *entry)
           return FALSE;
         has_shape = TRUE;
       } else if (g_str_equal (key, "data_offsets")) {
-        if (!expect (scanner, '[') || !scan_number (scanner, &entry->begin) ||
-            !expect (scanner, ',') || !scan_number (scanner, &entry->end) ||
-            !expect (scanner, ']'))
+        if (!tandem_scanner_expect (scanner, '[') ||
+            !tandem_scanner_number (scanner, &entry->begin) ||
+            !tandem_scanner_expect (scanner, ',') ||
+            !tandem_scanner_number (scanner, &entry->end) ||
+            !tandem_scanner_expect (scanner, ']'))
           return FALSE;
         has_offsets = TRUE;
-      } else if (!skip_value (scanner)) {
+      } else if (!tandem_scanner_skip_value (scanner)) {
         return FALSE;
       }
-    } while (accept (scanner, ','));
-    if (!expect (scanner, '}'))
+    } while (tandem_scanner_accept (scanner, ','));
+    if (!tandem_scanner_expect (scanner, '}'))
       return FALSE;
   }
   if (entry->dtype_name == NULL || !has_shape || !has_offsets)
@@ -383,7 +150,7 @@ scan_entry (Scanner *scanner, TandemSafetensorsEntry *entry)
 
 /* Whether the bytes between the offsets are those that shape and type need. */
 static gboolean
-check_size (Scanner *scanner, TandemSafetensorsEntry *entry)
+check_size (TandemScanner *scanner, TandemSafetensorsEntry *entry)
 {
   guint64 n_bits = 1;
   guint i, dim;
@@ -437,7 +204,7 @@ compare_names (gconstpointer a, gconstpointer b)
 }
 
 static gboolean
-check_names (Scanner *scanner, TandemSafetensorsHeader *header)
+check_names (TandemScanner *scanner, TandemSafetensorsHeader *header)
 {
   guint i;
 
@@ -457,7 +224,7 @@ check_names (Scanner *scanner, TandemSafetensorsHeader *header)
 
 /* The data of all tensors together covers the file, each byte once. */
 static gboolean
-check_layout (Scanner *scanner, TandemSafetensorsHeader *header, guint64 data_size)
+check_layout (TandemScanner *scanner, TandemSafetensorsHeader *header, guint64 data_size)
 {
   guint64 end = 0;
   guint i;
@@ -502,23 +269,23 @@ entry_free (gpointer data)
 }
 
 static gboolean
-scan_header (Scanner *scanner, TandemSafetensorsHeader *header)
+scan_header (TandemScanner *scanner, TandemSafetensorsHeader *header)
 {
   gboolean has_metadata = FALSE;
 
   if (scanner->next == scanner->end || *scanner->next != '{')
-    return fail (scanner, "'{' expected");
+    return tandem_scanner_fail (scanner, "'{' expected");
   scanner->next++;
-  if (!accept (scanner, '}')) {
+  if (!tandem_scanner_accept (scanner, '}')) {
     do {
       TandemSafetensorsEntry *entry;
-      g_autofree char *name = scan_string (scanner);
+      g_autofree char *name = tandem_scanner_string (scanner);
 
-      if (name == NULL || !expect (scanner, ':'))
+      if (name == NULL || !tandem_scanner_expect (scanner, ':'))
         return FALSE;
       if (g_str_equal (name, "__metadata__")) {
         if (has_metadata)
-          return fail (scanner, "__metadata__ stands there twice");
+          return tandem_scanner_fail (scanner, "__metadata__ stands there twice");
         has_metadata = TRUE;
         if (!scan_metadata (scanner, header->metadata))
           return FALSE;
@@ -529,12 +296,13 @@ scan_header (Scanner *scanner, TandemSafetensorsHeader *header)
       g_ptr_array_add (header->entries, entry);
       if (!scan_entry (scanner, entry) || !check_size (scanner, entry))
         return FALSE;
-    } while (accept (scanner, ','));
-    if (!expect (scanner, '}'))
+    } while (tandem_scanner_accept (scanner, ','));
+    if (!tandem_scanner_expect (scanner, '}'))
       return FALSE;
   }
-  skip_space (scanner);
-  return scanner->next == scanner->end || fail (scanner, "something follows the object");
+  tandem_scanner_skip_space (scanner);
+  return scanner->next == scanner->end ||
+         tandem_scanner_fail (scanner, "something follows the object");
 }
 
 /**
@@ -556,7 +324,7 @@ tandem_safetensors_header_parse (const char *json, gsize length, guint64 data_si
                                  const char *file, GError **error)
 {
   g_autoptr (TandemSafetensorsHeader) header = g_new0 (TandemSafetensorsHeader, 1);
-  Scanner scanner = { json, json, json + length, file, error };
+  TandemScanner scanner = { json, json, json + length, file, error };
   const char *valid;
 
   header->entries = g_ptr_array_new_with_free_func (entry_free);
@@ -566,7 +334,7 @@ tandem_safetensors_header_parse (const char *json, gsize length, guint64 data_si
   /* g_utf8_validate_len() refuses null characters too. */
   if (!g_utf8_validate_len (json, length, &valid)) {
     scanner.next = valid;
-    fail (&scanner, "not UTF-8");
+    tandem_scanner_fail (&scanner, "not UTF-8");
     return NULL;
   }
   if (!scan_header (&scanner, header) || !check_names (&scanner, header) ||

@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
-static guint8
+static void
 look_at_tensor (TandemSafetensors *file, const char *name)
 {
   g_autoptr (TandemTensor) tensor = NULL;
@@ -20,16 +20,19 @@ look_at_tensor (TandemSafetensors *file, const char *name)
   guint n_dims;
   gsize size;
   const guint8 *bytes;
+  volatile guint8 touched = 0;
 
   g_assert_true (tandem_safetensors_get_info (file, name, &dtype, &n_dims, &shape, &expected));
   tensor = tandem_safetensors_get_tensor (file, name, &error);
   g_assert_true ((tensor == NULL) == (error != NULL));
   if (tensor == NULL)
-    return 0;
+    return;
   bytes = tandem_tensor_get_data (tensor, &size);
   g_assert_cmpuint (size, ==, expected);
   g_assert_cmpuint (tandem_tensor_get_n_dims (tensor), ==, n_dims);
-  return size > 0 ? bytes[0] ^ bytes[size - 1] : 0;
+  if (size > 0)
+    touched = bytes[0] ^ bytes[size - 1];
+  (void) touched;
 }
 
 int
@@ -40,7 +43,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   g_autoptr (TandemSafetensors) file = tandem_safetensors_new_from_bytes (bytes, "fuzz", &error);
   g_auto (GStrv) names = NULL;
   g_auto (GStrv) keys = NULL;
-  static volatile guint8 sink;
   guint i;
 
   g_assert_true ((file == NULL) == (error != NULL));
@@ -50,7 +52,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   }
   names = tandem_safetensors_list_tensors (file);
   for (i = 0; names[i] != NULL; i++)
-    sink ^= look_at_tensor (file, names[i]);
+    look_at_tensor (file, names[i]);
   keys = tandem_safetensors_list_metadata (file);
   for (i = 0; keys[i] != NULL; i++)
     g_assert_nonnull (tandem_safetensors_get_metadata (file, keys[i]));

@@ -349,7 +349,7 @@ main (int argc, char **argv)
     .no_vocabulary = TRUE, .no_classifier = TRUE, .no_pooler = TRUE, .seed = 5,
   };
 
-  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_test_init (&argc, &argv, NULL);
 #define add(path, spec, test) g_test_add (path, Fixture, spec, set_up, test, tear_down)
   add ("/stage/every-boundary", NULL, test_every_boundary);
   add ("/stage/every-boundary-bf16", &half, test_every_boundary);

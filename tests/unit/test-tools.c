@@ -354,7 +354,7 @@ test_interrupted (Fixture *fixture, gconstpointer data)
 int
 main (int argc, char **argv)
 {
-  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_test_init (&argc, &argv, NULL);
   if (g_getenv ("TANDEM_TEST_TOOL") == NULL) {
     g_print ("Bail out! TANDEM_TEST_TOOL names no tandem command\n");
     return 1;
