@@ -14,4 +14,5 @@
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
 
+#include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"
