@@ -9,3 +9,7 @@
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
+
+#include "net/tandem-crc32c.h"
+#include "net/tandem-frame.h"
+#include "net/tandem-frame-decoder.h"
