@@ -13,3 +13,5 @@
 #include "net/tandem-crc32c.h"
 #include "net/tandem-frame.h"
 #include "net/tandem-frame-decoder.h"
+#include "net/tandem-receiver.h"
+#include "net/tandem-sender.h"

@@ -53,6 +53,13 @@ G_BEGIN_DECLS
 #define TANDEM_FRAME_MAX_SENTENCE 1024
 
 /**
+ * TANDEM_FRAME_MAX_SEQUENCES:
+ *
+ * The most sequences of one buffer that this implementation offers to take.
+ */
+#define TANDEM_FRAME_MAX_SEQUENCES 16384
+
+/**
  * TANDEM_FRAME_STREAM_ID_SIZE:
  *
  * Bytes of the random name of a stream.
