@@ -149,6 +149,8 @@ static void
 gst_tcpact_sink_init (GstTcpactSink *self)
 {
   gst_base_sink_set_sync (GST_BASE_SINK (self), FALSE);
+  /* A kept sample would keep the receipts of a buffer that was dropped. */
+  gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);
   self->cancellable = g_cancellable_new ();
 }
 

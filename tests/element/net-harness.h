@@ -13,6 +13,17 @@
 #define OTHER_MODEL "00000000000000000000000000000000000000000000000000000000000000ff"
 #define WIDTH 4
 
+/* Waits until `condition` holds; fails after 10 seconds. */
+#define WAIT_UNTIL(condition) \
+  G_STMT_START { \
+    gint64 end_ = g_get_monotonic_time () + 10 * G_USEC_PER_SEC; \
+    gboolean holds_; \
+    while (!(holds_ = (condition)) && g_get_monotonic_time () < end_) \
+      g_usleep (1000); \
+    if (!holds_) \
+      g_error ("still not: %s", #condition); \
+  } G_STMT_END
+
 typedef struct
 {
   GstElement *element;

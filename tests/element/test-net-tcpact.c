@@ -2,15 +2,6 @@
 
 #include "net-harness.h"
 
-/* Waits until `condition` holds or 10 seconds passed. */
-#define WAIT_UNTIL(condition) \
-  G_STMT_START { \
-    gint64 end_ = g_get_monotonic_time () + 10 * G_USEC_PER_SEC; \
-    while (!(condition) && g_get_monotonic_time () < end_) \
-      g_usleep (1000); \
-    g_assert_true (condition); \
-  } G_STMT_END
-
 static void
 count_settled (gboolean completed, gpointer user_data)
 {
