@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#define _GNU_SOURCE
+
 #include "config.h"
 
 #include "tandem-link.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
 GST_DEBUG_CATEGORY (tandem_net_debug);
 
 #define STAGING_SIZE 4096
+
+/* Linux tells of a peer's end before everything that came earlier was read. */
+#ifndef POLLRDHUP
+#define POLLRDHUP POLLHUP
+#endif
 #define PAYLOAD_ALIGN 63
 
 /* A neighbour that vanished without a word is noticed within half a minute. */
@@ -398,6 +406,20 @@ void
 tandem_link_shutdown (TandemLink *link)
 {
   g_socket_shutdown (link->socket, TRUE, TRUE, NULL);
+}
+
+/**
+ * tandem_link_has_peer_left: (skip)
+ * @link: a link; any thread
+ *
+ * Returns: whether the peer ended its direction, read or not
+ */
+gboolean
+tandem_link_has_peer_left (TandemLink *link)
+{
+  struct pollfd fd = { g_socket_get_fd (link->socket), POLLRDHUP, 0 };
+
+  return poll (&fd, 1, 0) > 0 && fd.revents != 0;
 }
 
 /**

@@ -91,7 +91,7 @@ check_hello (TandemReceiver *self, const TandemHello *hello, GError **error)
 
 /* Finds, or makes, the stream that the sender talks about. */
 static gboolean
-choose_stream_locked (TandemReceiver *self, const TandemHello *hello, const char *peer,
+choose_stream_locked (TandemReceiver *self, const TandemHello *hello,
                       TandemReceiverStream **old, GError **error)
 {
   TandemReceiverStream *stream = self->stream;
@@ -107,7 +107,8 @@ choose_stream_locked (TandemReceiver *self, const TandemHello *hello, const char
   }
   if (self->served || self->closing ||
       (stream != NULL && !tandem_receiver_stream_is_over (stream) &&
-       (stream->delivered || self->link != NULL))) {
+       (stream->delivered ||
+        (self->link != NULL && !tandem_link_has_peer_left (self->link))))) {
     g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_BUSY,
                          self->served ? _("this device has served its one stream and ends")
                                       : _("this device is busy with another client"));
@@ -134,8 +135,7 @@ client_hello (Client *client, const TandemFrame *frame)
   mismatch = !check_hello (self, &hello, &error);
 
   g_mutex_lock (&self->lock);
-  if (error == NULL &&
-      choose_stream_locked (self, &hello, tandem_link_get_peer (client->link), &old, &error)) {
+  if (error == NULL && choose_stream_locked (self, &hello, &old, &error)) {
     superseded = tandem_receiver_steal_link_locked (self);
     if (superseded != NULL)
       tandem_link_shutdown (superseded);

@@ -163,14 +163,19 @@ lose_link (TandemReceiver *self, TandemLink *link, const GError *reason)
     tandem_link_close_politely (stolen, reason->code < 100 ? POLITE_US : 0);
 }
 
-/* The end of the stream itself, because one side refuses to go on. */
+/* The end of the stream itself, because one side refuses to go on; nothing happens when `link`
+ * is given and no longer the one that is served. */
 static void
-drop_stream (TandemReceiver *self, const GError *reason)
+drop_stream (TandemReceiver *self, TandemLink *link, const GError *reason)
 {
   g_autoptr (TandemReceiverStream) forgotten = NULL;
   g_autoptr (TandemLink) stolen = NULL;
 
   g_mutex_lock (&self->lock);
+  if (link != NULL && link != self->link) {
+    g_mutex_unlock (&self->lock);
+    return;
+  }
   if (self->link != NULL) {
     if (reason != NULL)
       tandem_frame_append_error (self->out, reason->code, reason->message);
@@ -320,7 +325,7 @@ handle_frame (TandemReceiver *self, TandemLink *link, const TandemFrame *frame, 
         self->has_next_info = TRUE;
         return TRUE;
       }
-      drop_stream (self, told);
+      drop_stream (self, link, told);
       g_set_error (end, TANDEM_NET_ERROR, told->code, _("Refused the client at %s: %s"),
                    tandem_link_get_peer (link), told->message);
       return TRUE;
@@ -344,7 +349,7 @@ handle_frame (TandemReceiver *self, TandemLink *link, const TandemFrame *frame, 
         g_mutex_lock (&self->lock);
         delivered = self->stream != NULL && self->stream->delivered;
         g_mutex_unlock (&self->lock);
-        drop_stream (self, NULL);
+        drop_stream (self, link, NULL);
         if (delivered)
           g_set_error (end, TANDEM_NET_ERROR, told->code, _("The client at %s gave up: %s"),
                        tandem_link_get_peer (link), told->message);
@@ -716,7 +721,7 @@ tandem_receiver_get_segment (TandemReceiver *receiver)
 void
 tandem_receiver_refuse (TandemReceiver *receiver, const GError *reason)
 {
-  drop_stream (receiver, reason);
+  drop_stream (receiver, NULL, reason);
   hold (receiver, TANDEM_RECEIVED_ERROR, NULL);
 }
 
@@ -759,7 +764,7 @@ tandem_receiver_close (TandemReceiver *receiver)
   if (self->stream != NULL && !tandem_receiver_stream_is_over (self->stream))
     reason = g_error_new_literal (TANDEM_NET_ERROR, TANDEM_NET_ERROR_STOPPED,
                                   _("the receiving pipeline was stopped in mid-stream"));
-  drop_stream (self, reason);
+  drop_stream (self, NULL, reason);
   hold (self, TANDEM_RECEIVED_ERROR, NULL);
   g_clear_pointer (&self->known, tandem_receiver_stream_unref);
   g_clear_pointer (&self->reading, tandem_receiver_stream_unref);
