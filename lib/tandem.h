@@ -16,3 +16,8 @@
 
 #include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"
+#include "net/tandem-crc32c.h"
+#include "net/tandem-frame.h"
+#include "net/tandem-frame-decoder.h"
+#include "net/tandem-receiver.h"
+#include "net/tandem-sender.h"

@@ -20,6 +20,7 @@
 #include "config.h"
 
 #include "gstbertstage.h"
+#include "gsttandembert.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>

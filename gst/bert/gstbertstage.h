@@ -8,6 +8,4 @@ G_BEGIN_DECLS
 #define GST_TYPE_BERT_STAGE (gst_bert_stage_get_type ())
 G_DECLARE_FINAL_TYPE (GstBertStage, gst_bert_stage, GST, BERT_STAGE, GstBaseTransform)
 
-GST_ELEMENT_REGISTER_DECLARE (bertstage)
-
 G_END_DECLS

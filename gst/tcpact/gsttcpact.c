@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "gsttcpact.h"
+
+#include <gio/gio.h>
+#include <glib/gi18n-lib.h>
+
+#include "net/tandem-net-error.h"
+
+static const struct
+{
+  TandemNetError code;
+  GstResourceError resource;
+} resource_errors[] = {
+  { TANDEM_NET_ERROR_BUSY, GST_RESOURCE_ERROR_BUSY },
+  { TANDEM_NET_ERROR_TOO_LARGE, GST_RESOURCE_ERROR_SETTINGS },
+  { TANDEM_NET_ERROR_INSECURE, GST_RESOURCE_ERROR_NOT_AUTHORIZED },
+  { TANDEM_NET_ERROR_STOPPED, GST_RESOURCE_ERROR_CLOSE },
+  { TANDEM_NET_ERROR_CLOSED, GST_RESOURCE_ERROR_OPEN_READ_WRITE },
+  { TANDEM_NET_ERROR_TIMEOUT, GST_RESOURCE_ERROR_READ },
+};
+
+static void
+map_error (const GError *error, GQuark *domain, int *code)
+{
+  guint i;
+
+  *domain = GST_RESOURCE_ERROR;
+  *code = GST_RESOURCE_ERROR_OPEN_READ_WRITE;
+  if (error->domain != TANDEM_NET_ERROR)
+    return;
+  *code = GST_RESOURCE_ERROR_FAILED;
+  for (i = 0; i < G_N_ELEMENTS (resource_errors); i++) {
+    if ((int) resource_errors[i].code == error->code)
+      *code = resource_errors[i].resource;
+  }
+  switch (error->code) {
+    case TANDEM_NET_ERROR_MODEL:
+    case TANDEM_NET_ERROR_LAYER:
+    case TANDEM_NET_ERROR_FORMAT:
+      *domain = GST_STREAM_ERROR;
+      *code = GST_STREAM_ERROR_WRONG_TYPE;
+      break;
+    case TANDEM_NET_ERROR_VERSION:
+    case TANDEM_NET_ERROR_PROTOCOL:
+    case TANDEM_NET_ERROR_NOT_TANDEM:
+    case TANDEM_NET_ERROR_CORRUPT:
+      *domain = GST_STREAM_ERROR;
+      *code = GST_STREAM_ERROR_DECODE;
+      break;
+    default:
+      break;
+  }
+}
+
+/**
+ * gst_tcpact_post:
+ * @element: the element
+ * @type: %GST_MESSAGE_ERROR or %GST_MESSAGE_WARNING
+ * @error: what the library says
+ *
+ * The one place where errors of the library become messages on the bus.
+ */
+void
+gst_tcpact_post (GstElement *element, GstMessageType type, const GError *error)
+{
+  GQuark domain;
+  int code;
+
+  map_error (error, &domain, &code);
+  gst_element_message_full (element, type, domain, code, g_strdup (error->message),
+                            g_strdup_printf ("%s %d", g_quark_to_string (error->domain),
+                                             error->code), __FILE__, GST_FUNCTION, __LINE__);
+}

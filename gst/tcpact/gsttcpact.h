@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What both elements of the plugin share. */
+
+#include <gst/gst.h>
+
+#include "stream/tandem-caps.h"
+
+G_BEGIN_DECLS
+
+#define GST_TCPACT_CAPS \
+  TANDEM_CAPS_TOKENS ";" TANDEM_CAPS_ACTIVATIONS ";" TANDEM_CAPS_LOGITS
+
+#define GST_TCPACT_DEFAULT_HOST "127.0.0.1"
+#define GST_TCPACT_DEFAULT_MAX_PAYLOAD (64 * 1024 * 1024)
+
+GST_ELEMENT_REGISTER_DECLARE (tcpactsink);
+GST_ELEMENT_REGISTER_DECLARE (tcpactsrc);
+
+void gst_tcpact_post (GstElement *element, GstMessageType type, const GError *error);
+
+G_END_DECLS

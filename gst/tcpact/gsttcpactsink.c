@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * SECTION:element-tcpactsink
+ * @title: tcpactsink
+ * @see_also: tcpactsrc
+ *
+ * Sends micro-batches to the device that runs the next layers. In go tokens
+ * (int32 [tokens]), activations ([tokens, width]) or logits (float32
+ * [sequences, classes]), each buffer with its #TandemBatchMeta.
+ *
+ * A buffer is kept until the other device acknowledges that it, or one behind
+ * it, consumed it; then the buffer's own receipts are completed. When the
+ * connection breaks it is made again, and what was not acknowledged is sent
+ * again: no result is lost and none appears twice. EOS is posted when
+ * everything is acknowledged.
+ *
+ * An element downstream of the receiver that waits for more buffers than
+ * #GstTcpactSink:window before it lets go of the first would wait for ever.
+ *
+ * |[
+ * gst-launch-1.0 fdsrc ! lineparse ! tokenize model=M ! bertstage model=M layers=0-0 ! tcpactsink host=127.0.0.1
+ * ]|
+ */
+
+#include "config.h"
+
+#include "gsttcpactsink.h"
+
+#include <gio/gio.h>
+#include <glib/gi18n-lib.h>
+
+#include "gsttcpact.h"
+#include "net/tandem-sender.h"
+
+GST_DEBUG_CATEGORY_STATIC (gst_tcpact_sink_debug);
+#define GST_CAT_DEFAULT gst_tcpact_sink_debug
+
+#define DEFAULT_HOST GST_TCPACT_DEFAULT_HOST
+#define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
+#define DEFAULT_WINDOW 8
+#define DEFAULT_RECONNECT_TIMEOUT 10000
+#define DEFAULT_MAX_PAYLOAD GST_TCPACT_DEFAULT_MAX_PAYLOAD
+
+enum
+{
+  PROP_0,
+  PROP_HOST,
+  PROP_PORT,
+  PROP_WINDOW,
+  PROP_RECONNECT_TIMEOUT,
+  PROP_MAX_PAYLOAD,
+};
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE (
+    "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (GST_TCPACT_CAPS));
+
+struct _GstTcpactSink
+{
+  GstBaseSink parent;
+
+  /* object lock; read at start */
+  char *host;
+  guint port;
+  guint window;
+  guint reconnect_timeout;
+  guint max_payload;
+
+  /* object lock */
+  GCancellable *cancellable;
+
+  /* set in start, gone in stop; replaced by the streaming thread after an EOS */
+  TandemSender *sender;
+  gint failed;                  /* atomic: the error was posted */
+
+  /* streaming thread only */
+  gboolean finished;            /* the sender's stream is complete */
+  gboolean has_stream;
+  TandemStreamInfo info;
+};
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (GstTcpactSink, gst_tcpact_sink, GST_TYPE_BASE_SINK,
+    GST_DEBUG_CATEGORY_INIT (gst_tcpact_sink_debug, "tcpactsink", 0, "tcpactsink element"))
+GST_ELEMENT_REGISTER_DEFINE (tcpactsink, "tcpactsink", GST_RANK_NONE, GST_TYPE_TCPACT_SINK)
+
+static void gst_tcpact_sink_finalize (GObject *object);
+static void gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value,
+                                          GParamSpec *pspec);
+static void gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value,
+                                          GParamSpec *pspec);
+static gboolean gst_tcpact_sink_start (GstBaseSink *base);
+static gboolean gst_tcpact_sink_stop (GstBaseSink *base);
+static gboolean gst_tcpact_sink_unlock (GstBaseSink *base);
+static gboolean gst_tcpact_sink_unlock_stop (GstBaseSink *base);
+static gboolean gst_tcpact_sink_set_caps (GstBaseSink *base, GstCaps *caps);
+static gboolean gst_tcpact_sink_event (GstBaseSink *base, GstEvent *event);
+static GstFlowReturn gst_tcpact_sink_wait_event (GstBaseSink *base, GstEvent *event);
+static GstFlowReturn gst_tcpact_sink_render (GstBaseSink *base, GstBuffer *buffer);
+
+static void
+gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseSinkClass *base_class = GST_BASE_SINK_CLASS (klass);
+  const GParamFlags flags =
+      G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY;
+
+  object_class->finalize = gst_tcpact_sink_finalize;
+  object_class->set_property = gst_tcpact_sink_set_property;
+  object_class->get_property = gst_tcpact_sink_get_property;
+
+  g_object_class_install_property (object_class, PROP_HOST,
+      g_param_spec_string ("host", "Host",
+          "Name or address of the device that receives", DEFAULT_HOST, flags));
+  g_object_class_install_property (object_class, PROP_PORT,
+      g_param_spec_uint ("port", "Port", "TCP port of the device that receives",
+          1, G_MAXUINT16, DEFAULT_PORT, flags));
+  g_object_class_install_property (object_class, PROP_WINDOW,
+      g_param_spec_uint ("window", "Window",
+          "Micro-batches that may be unacknowledged before the pipeline waits",
+          1, G_MAXUINT16, DEFAULT_WINDOW, flags));
+  g_object_class_install_property (object_class, PROP_RECONNECT_TIMEOUT,
+      g_param_spec_uint ("reconnect-timeout", "Reconnect timeout",
+          "Milliseconds without a working connection, at the start or later, after which to "
+          "give up (0 = after the first failure)",
+          0, G_MAXINT, DEFAULT_RECONNECT_TIMEOUT, flags));
+  g_object_class_install_property (object_class, PROP_MAX_PAYLOAD,
+      g_param_spec_uint ("max-payload", "Maximum payload",
+          "Bytes of the largest micro-batch that is sent; the receiver may take less",
+          1, G_MAXUINT, DEFAULT_MAX_PAYLOAD, flags));
+
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_set_static_metadata (element_class, "TCP activation sink", "Sink/Network",
+      "Sends micro-batches to the device that runs the next layers",
+      "The Tandem developers");
+
+  base_class->start = gst_tcpact_sink_start;
+  base_class->stop = gst_tcpact_sink_stop;
+  base_class->unlock = gst_tcpact_sink_unlock;
+  base_class->unlock_stop = gst_tcpact_sink_unlock_stop;
+  base_class->set_caps = gst_tcpact_sink_set_caps;
+  base_class->event = gst_tcpact_sink_event;
+  base_class->wait_event = gst_tcpact_sink_wait_event;
+  base_class->render = gst_tcpact_sink_render;
+}
+
+static void
+gst_tcpact_sink_init (GstTcpactSink *self)
+{
+  gst_base_sink_set_sync (GST_BASE_SINK (self), FALSE);
+  /* A kept sample would keep the receipts of a buffer that was dropped. */
+  gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);
+  self->cancellable = g_cancellable_new ();
+}
+
+static void
+gst_tcpact_sink_finalize (GObject *object)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (object);
+
+  g_free (self->host);
+  g_object_unref (self->cancellable);
+  tandem_stream_info_clear (&self->info);
+  G_OBJECT_CLASS (gst_tcpact_sink_parent_class)->finalize (object);
+}
+
+static void
+gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_HOST:
+      g_free (self->host);
+      self->host = g_value_dup_string (value);
+      if (self->host == NULL || self->host[0] == '\0') {
+        g_free (self->host);
+        self->host = g_strdup (DEFAULT_HOST);
+      }
+      break;
+    case PROP_PORT:
+      self->port = g_value_get_uint (value);
+      break;
+    case PROP_WINDOW:
+      self->window = g_value_get_uint (value);
+      break;
+    case PROP_RECONNECT_TIMEOUT:
+      self->reconnect_timeout = g_value_get_uint (value);
+      break;
+    case PROP_MAX_PAYLOAD:
+      self->max_payload = g_value_get_uint (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_HOST:
+      g_value_set_string (value, self->host);
+      break;
+    case PROP_PORT:
+      g_value_set_uint (value, self->port);
+      break;
+    case PROP_WINDOW:
+      g_value_set_uint (value, self->window);
+      break;
+    case PROP_RECONNECT_TIMEOUT:
+      g_value_set_uint (value, self->reconnect_timeout);
+      break;
+    case PROP_MAX_PAYLOAD:
+      g_value_set_uint (value, self->max_payload);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+/* One failure is one message, whichever thread sees it first. */
+static void
+gst_tcpact_sink_fail (GstTcpactSink *self, const GError *error)
+{
+  if (g_atomic_int_compare_and_exchange (&self->failed, 0, 1))
+    gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error);
+}
+
+static void
+on_sender_failed (TandemSender *sender, const GError *error, gpointer user_data)
+{
+  gst_tcpact_sink_fail (user_data, error);
+}
+
+static void
+gst_tcpact_sink_open (GstTcpactSink *self)
+{
+  GST_OBJECT_LOCK (self);
+  self->sender = tandem_sender_new (self->host, self->port, self->window,
+                                    self->reconnect_timeout, self->max_payload);
+  GST_OBJECT_UNLOCK (self);
+  self->finished = FALSE;
+  g_atomic_int_set (&self->failed, 0);
+  tandem_sender_start (self->sender, on_sender_failed, self);
+}
+
+static void
+gst_tcpact_sink_close (GstTcpactSink *self)
+{
+  TandemSender *sender;
+
+  GST_OBJECT_LOCK (self);
+  sender = g_steal_pointer (&self->sender);
+  GST_OBJECT_UNLOCK (self);
+  if (sender == NULL)
+    return;
+  tandem_sender_stop (sender);
+  g_object_unref (sender);
+}
+
+static gboolean
+gst_tcpact_sink_start (GstBaseSink *base)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (base);
+
+  self->has_stream = FALSE;
+  gst_tcpact_sink_open (self);
+  return TRUE;
+}
+
+static gboolean
+gst_tcpact_sink_stop (GstBaseSink *base)
+{
+  gst_tcpact_sink_close (GST_TCPACT_SINK (base));
+  return TRUE;
+}
+
+static GCancellable *
+gst_tcpact_sink_ref_cancellable (GstTcpactSink *self)
+{
+  GCancellable *cancellable;
+
+  GST_OBJECT_LOCK (self);
+  cancellable = g_object_ref (self->cancellable);
+  GST_OBJECT_UNLOCK (self);
+  return cancellable;
+}
+
+static gboolean
+gst_tcpact_sink_unlock (GstBaseSink *base)
+{
+  g_autoptr (GCancellable) cancellable = gst_tcpact_sink_ref_cancellable (GST_TCPACT_SINK (base));
+
+  g_cancellable_cancel (cancellable);
+  return TRUE;
+}
+
+static gboolean
+gst_tcpact_sink_unlock_stop (GstBaseSink *base)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (base);
+  g_autoptr (GCancellable) old = NULL;
+
+  GST_OBJECT_LOCK (self);
+  old = self->cancellable;
+  self->cancellable = g_cancellable_new ();
+  GST_OBJECT_UNLOCK (self);
+  return TRUE;
+}
+
+static gboolean
+gst_tcpact_sink_set_caps (GstBaseSink *base, GstCaps *caps)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (base);
+  g_autoptr (GError) error = NULL;
+  TandemStreamInfo info;
+
+  if (!tandem_stream_info_from_caps (&info, caps, &error)) {
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT, ("%s", error->message), (NULL));
+    return FALSE;
+  }
+  tandem_stream_info_clear (&self->info);
+  self->info = info;
+  self->has_stream = TRUE;
+  tandem_sender_set_stream (self->sender, &self->info);
+  return TRUE;
+}
+
+/* A stream after the end of one, as after a flush, is a new one for the receiver. */
+static void
+gst_tcpact_sink_reopen (GstTcpactSink *self)
+{
+  gst_tcpact_sink_close (self);
+  gst_tcpact_sink_open (self);
+  if (self->has_stream)
+    tandem_sender_set_stream (self->sender, &self->info);
+  tandem_sender_set_segment (self->sender, &GST_BASE_SINK (self)->segment);
+}
+
+static gboolean
+gst_tcpact_sink_event (GstBaseSink *base, GstEvent *event)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (base);
+  const GstSegment *segment;
+
+  switch (GST_EVENT_TYPE (event)) {
+    case GST_EVENT_SEGMENT:
+      gst_event_parse_segment (event, &segment);
+      tandem_sender_set_segment (self->sender, segment);
+      break;
+    case GST_EVENT_FLUSH_STOP:
+      tandem_sender_flush (self->sender);
+      break;
+    default:
+      break;
+  }
+  return GST_BASE_SINK_CLASS (gst_tcpact_sink_parent_class)->event (base, event);
+}
+
+/* What to do after the library gave up waiting: go on, or end. */
+static GstFlowReturn
+gst_tcpact_sink_after_error (GstTcpactSink *self, const GError *error)
+{
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return gst_base_sink_wait_preroll (GST_BASE_SINK (self));
+  gst_tcpact_sink_fail (self, error);
+  return GST_FLOW_ERROR;
+}
+
+static GstFlowReturn
+gst_tcpact_sink_wait_event (GstBaseSink *base, GstEvent *event)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (base);
+  GstFlowReturn ret =
+      GST_BASE_SINK_CLASS (gst_tcpact_sink_parent_class)->wait_event (base, event);
+
+  while (ret == GST_FLOW_OK && GST_EVENT_TYPE (event) == GST_EVENT_EOS && !self->finished) {
+    g_autoptr (GCancellable) cancellable = gst_tcpact_sink_ref_cancellable (self);
+    g_autoptr (GError) error = NULL;
+
+    if (tandem_sender_finish (self->sender, cancellable, &error))
+      self->finished = TRUE;
+    else
+      ret = gst_tcpact_sink_after_error (self, error);
+  }
+  return ret;
+}
+
+static GstFlowReturn
+gst_tcpact_sink_render (GstBaseSink *base, GstBuffer *buffer)
+{
+  GstTcpactSink *self = GST_TCPACT_SINK (base);
+  GstFlowReturn ret = GST_FLOW_OK;
+  gboolean sent = FALSE;
+
+  if (self->finished)
+    gst_tcpact_sink_reopen (self);
+  while (ret == GST_FLOW_OK && !sent) {
+    g_autoptr (GCancellable) cancellable = gst_tcpact_sink_ref_cancellable (self);
+    g_autoptr (GError) error = NULL;
+
+    sent = tandem_sender_send (self->sender, buffer, cancellable, &error);
+    if (!sent)
+      ret = gst_tcpact_sink_after_error (self, error);
+  }
+  return ret;
+}

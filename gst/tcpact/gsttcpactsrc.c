@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * SECTION:element-tcpactsrc
+ * @title: tcpactsrc
+ * @see_also: tcpactsink
+ *
+ * Listens for a tcpactsink and pushes the micro-batches that it sends: tokens
+ * (int32 [tokens]), activations ([tokens, width]) or logits (float32
+ * [sequences, classes]), each with its #TandemBatchMeta and a receipt. When the
+ * consumer downstream completes the receipt the sender is told.
+ *
+ * It asks downstream which stream the next stage takes and refuses any other
+ * with a sentence that both sides show. It serves one stream, whose end is the
+ * end of the pipeline, unless #GstTcpactSrc:keep-listening is set; then a
+ * STREAM_GROUP_DONE event marks the end of each stream and a STREAM_START event
+ * the begin of the next. Whoever connects meanwhile is told that the device is
+ * busy; whoever does not say HELLO in time is put out.
+ *
+ * |[
+ * gst-launch-1.0 tcpactsrc ! bertstage model=M layers=1- ! sentimentsink
+ * ]|
+ */
+
+#include "config.h"
+
+#include "gsttcpactsrc.h"
+
+#include <gio/gio.h>
+#include <glib/gi18n-lib.h>
+
+#include "gsttcpact.h"
+#include "net/tandem-receiver.h"
+#include "net/tandem-sender.h"
+
+GST_DEBUG_CATEGORY_STATIC (gst_tcpact_src_debug);
+#define GST_CAT_DEFAULT gst_tcpact_src_debug
+
+#define DEFAULT_ADDRESS GST_TCPACT_DEFAULT_HOST
+#define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
+#define DEFAULT_KEEP_LISTENING FALSE
+#define DEFAULT_INSECURE FALSE
+#define DEFAULT_WINDOW 32
+#define DEFAULT_MAX_PAYLOAD GST_TCPACT_DEFAULT_MAX_PAYLOAD
+#define DEFAULT_MAX_CONNECTIONS 16
+#define DEFAULT_HANDSHAKE_TIMEOUT 5000
+#define DEFAULT_TIMEOUT 10000
+
+enum
+{
+  PROP_0,
+  PROP_ADDRESS,
+  PROP_PORT,
+  PROP_CURRENT_PORT,
+  PROP_KEEP_LISTENING,
+  PROP_INSECURE,
+  PROP_WINDOW,
+  PROP_MAX_PAYLOAD,
+  PROP_MAX_CONNECTIONS,
+  PROP_HANDSHAKE_TIMEOUT,
+  PROP_TIMEOUT,
+};
+
+static GParamSpec *current_port_pspec;
+
+static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE (
+    "src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (GST_TCPACT_CAPS));
+
+struct _GstTcpactSrc
+{
+  GstPushSrc parent;
+
+  /* object lock; read at start */
+  char *address;
+  TandemReceiverOptions options;
+
+  /* object lock */
+  GCancellable *cancellable;
+  guint current_port;
+
+  /* set in start, gone in stop */
+  TandemReceiver *receiver;
+
+  /* streaming thread only */
+  gboolean accepting;
+  guint n_streams;
+  guint group_id;               /* of the stream that is pushed; 0: none */
+};
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (GstTcpactSrc, gst_tcpact_src, GST_TYPE_PUSH_SRC,
+    GST_DEBUG_CATEGORY_INIT (gst_tcpact_src_debug, "tcpactsrc", 0, "tcpactsrc element"))
+GST_ELEMENT_REGISTER_DEFINE (tcpactsrc, "tcpactsrc", GST_RANK_NONE, GST_TYPE_TCPACT_SRC)
+
+static void gst_tcpact_src_finalize (GObject *object);
+static void gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value,
+                                         GParamSpec *pspec);
+static void gst_tcpact_src_get_property (GObject *object, guint id, GValue *value,
+                                         GParamSpec *pspec);
+static gboolean gst_tcpact_src_start (GstBaseSrc *base);
+static gboolean gst_tcpact_src_stop (GstBaseSrc *base);
+static gboolean gst_tcpact_src_unlock (GstBaseSrc *base);
+static gboolean gst_tcpact_src_unlock_stop (GstBaseSrc *base);
+static gboolean gst_tcpact_src_negotiate (GstBaseSrc *base);
+static gboolean gst_tcpact_src_is_seekable (GstBaseSrc *base);
+static GstFlowReturn gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer);
+
+static void
+gst_tcpact_src_class_init (GstTcpactSrcClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseSrcClass *base_class = GST_BASE_SRC_CLASS (klass);
+  const GParamFlags flags =
+      G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY;
+
+  object_class->finalize = gst_tcpact_src_finalize;
+  object_class->set_property = gst_tcpact_src_set_property;
+  object_class->get_property = gst_tcpact_src_get_property;
+
+  g_object_class_install_property (object_class, PROP_ADDRESS,
+      g_param_spec_string ("address", "Address",
+          "Address of the network interface to listen on; beyond loopback only with insecure",
+          DEFAULT_ADDRESS, flags));
+  g_object_class_install_property (object_class, PROP_PORT,
+      g_param_spec_uint ("port", "Port",
+          "TCP port to listen on (0 = any free one, see current-port)",
+          0, G_MAXUINT16, DEFAULT_PORT, flags));
+  current_port_pspec = g_param_spec_uint ("current-port", "Current port",
+      "TCP port that the element listens on (0 = it does not)",
+      0, G_MAXUINT16, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  g_object_class_install_property (object_class, PROP_CURRENT_PORT, current_port_pspec);
+  g_object_class_install_property (object_class, PROP_KEEP_LISTENING,
+      g_param_spec_boolean ("keep-listening", "Keep listening",
+          "Serve one client after the other instead of ending with the first one's stream",
+          DEFAULT_KEEP_LISTENING, flags));
+  g_object_class_install_property (object_class, PROP_INSECURE,
+      g_param_spec_boolean ("insecure", "Insecure",
+          "Listen beyond loopback although anybody can connect, read and send there",
+          DEFAULT_INSECURE, flags));
+  g_object_class_install_property (object_class, PROP_WINDOW,
+      g_param_spec_uint ("window", "Window",
+          "Micro-batches that are taken before their predecessors are consumed; bounds, with "
+          "max-payload, the memory that a client can take",
+          1, G_MAXUINT16, DEFAULT_WINDOW, flags));
+  g_object_class_install_property (object_class, PROP_MAX_PAYLOAD,
+      g_param_spec_uint ("max-payload", "Maximum payload",
+          "Bytes of the largest micro-batch that is taken; twice as much may be in flight",
+          1, G_MAXUINT, DEFAULT_MAX_PAYLOAD, flags));
+  g_object_class_install_property (object_class, PROP_MAX_CONNECTIONS,
+      g_param_spec_uint ("max-connections", "Maximum connections",
+          "Connections that may be open without a HELLO; bounds what strangers can take",
+          1, 1024, DEFAULT_MAX_CONNECTIONS, flags));
+  g_object_class_install_property (object_class, PROP_HANDSHAKE_TIMEOUT,
+      g_param_spec_uint ("handshake-timeout", "Handshake timeout",
+          "Milliseconds that a connection has for its HELLO",
+          1, G_MAXINT, DEFAULT_HANDSHAKE_TIMEOUT, flags));
+  g_object_class_install_property (object_class, PROP_TIMEOUT,
+      g_param_spec_uint ("timeout", "Timeout",
+          "Milliseconds that a client in mid-stream may be away, or silent in the middle of a "
+          "frame (0 = for ever)", 0, G_MAXINT, DEFAULT_TIMEOUT, flags));
+
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_element_class_set_static_metadata (element_class, "TCP activation source",
+      "Source/Network", "Receives micro-batches from the device that runs the layers before",
+      "The Tandem developers");
+
+  base_class->start = gst_tcpact_src_start;
+  base_class->stop = gst_tcpact_src_stop;
+  base_class->unlock = gst_tcpact_src_unlock;
+  base_class->unlock_stop = gst_tcpact_src_unlock_stop;
+  base_class->negotiate = gst_tcpact_src_negotiate;
+  base_class->is_seekable = gst_tcpact_src_is_seekable;
+  GST_PUSH_SRC_CLASS (klass)->create = gst_tcpact_src_create;
+}
+
+static void
+gst_tcpact_src_init (GstTcpactSrc *self)
+{
+  gst_base_src_set_format (GST_BASE_SRC (self), GST_FORMAT_TIME);
+  self->cancellable = g_cancellable_new ();
+}
+
+static void
+gst_tcpact_src_finalize (GObject *object)
+{
+  GstTcpactSrc *self = GST_TCPACT_SRC (object);
+
+  g_free (self->address);
+  g_object_unref (self->cancellable);
+  G_OBJECT_CLASS (gst_tcpact_src_parent_class)->finalize (object);
+}
+
+static void
+gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  GstTcpactSrc *self = GST_TCPACT_SRC (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_ADDRESS:
+      g_free (self->address);
+      self->address = g_value_dup_string (value);
+      if (self->address == NULL || self->address[0] == '\0') {
+        g_free (self->address);
+        self->address = g_strdup (DEFAULT_ADDRESS);
+      }
+      break;
+    case PROP_PORT:
+      self->options.port = g_value_get_uint (value);
+      break;
+    case PROP_KEEP_LISTENING:
+      self->options.keep_listening = g_value_get_boolean (value);
+      break;
+    case PROP_INSECURE:
+      self->options.insecure = g_value_get_boolean (value);
+      break;
+    case PROP_WINDOW:
+      self->options.window = g_value_get_uint (value);
+      break;
+    case PROP_MAX_PAYLOAD:
+      self->options.max_payload = g_value_get_uint (value);
+      break;
+    case PROP_MAX_CONNECTIONS:
+      self->options.max_pending = g_value_get_uint (value);
+      break;
+    case PROP_HANDSHAKE_TIMEOUT:
+      self->options.handshake_timeout = g_value_get_uint (value);
+      break;
+    case PROP_TIMEOUT:
+      self->options.timeout = g_value_get_uint (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_tcpact_src_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  GstTcpactSrc *self = GST_TCPACT_SRC (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_ADDRESS:
+      g_value_set_string (value, self->address);
+      break;
+    case PROP_PORT:
+      g_value_set_uint (value, self->options.port);
+      break;
+    case PROP_CURRENT_PORT:
+      g_value_set_uint (value, self->current_port);
+      break;
+    case PROP_KEEP_LISTENING:
+      g_value_set_boolean (value, self->options.keep_listening);
+      break;
+    case PROP_INSECURE:
+      g_value_set_boolean (value, self->options.insecure);
+      break;
+    case PROP_WINDOW:
+      g_value_set_uint (value, self->options.window);
+      break;
+    case PROP_MAX_PAYLOAD:
+      g_value_set_uint (value, self->options.max_payload);
+      break;
+    case PROP_MAX_CONNECTIONS:
+      g_value_set_uint (value, self->options.max_pending);
+      break;
+    case PROP_HANDSHAKE_TIMEOUT:
+      g_value_set_uint (value, self->options.handshake_timeout);
+      break;
+    case PROP_TIMEOUT:
+      g_value_set_uint (value, self->options.timeout);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_tcpact_src_set_current_port (GstTcpactSrc *self, guint port)
+{
+  gboolean changed;
+
+  GST_OBJECT_LOCK (self);
+  changed = self->current_port != port;
+  self->current_port = port;
+  GST_OBJECT_UNLOCK (self);
+  if (changed)
+    g_object_notify_by_pspec (G_OBJECT (self), current_port_pspec);
+}
+
+static gboolean
+gst_tcpact_src_start (GstBaseSrc *base)
+{
+  GstTcpactSrc *self = GST_TCPACT_SRC (base);
+  g_autoptr (GError) error = NULL;
+  TandemReceiverOptions options;
+
+  GST_OBJECT_LOCK (self);
+  options = self->options;
+  options.address = self->address;
+  self->receiver = tandem_receiver_new (&options);
+  GST_OBJECT_UNLOCK (self);
+
+  if (!tandem_receiver_listen (self->receiver, &error)) {
+    g_prefix_error (&error, _("Cannot listen on %s port %u: "), self->address, options.port);
+    gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error);
+    g_clear_object (&self->receiver);
+    return FALSE;
+  }
+  self->accepting = FALSE;
+  self->n_streams = 0;
+  self->group_id = 0;
+  gst_tcpact_src_set_current_port (self, tandem_receiver_get_port (self->receiver));
+  return TRUE;
+}
+
+static gboolean
+gst_tcpact_src_stop (GstBaseSrc *base)
+{
+  GstTcpactSrc *self = GST_TCPACT_SRC (base);
+
+  tandem_receiver_close (self->receiver);
+  g_clear_object (&self->receiver);
+  gst_tcpact_src_set_current_port (self, 0);
+  return TRUE;
+}
+
+static gboolean
+gst_tcpact_src_unlock (GstBaseSrc *base)
+{
+  GstTcpactSrc *self = GST_TCPACT_SRC (base);
+  g_autoptr (GCancellable) cancellable = NULL;
+
+  GST_OBJECT_LOCK (self);
+  cancellable = g_object_ref (self->cancellable);
+  GST_OBJECT_UNLOCK (self);
+  g_cancellable_cancel (cancellable);
+  return TRUE;
+}
+
+static gboolean
+gst_tcpact_src_unlock_stop (GstBaseSrc *base)
+{
+  GstTcpactSrc *self = GST_TCPACT_SRC (base);
+  g_autoptr (GCancellable) old = NULL;
+
+  GST_OBJECT_LOCK (self);
+  old = self->cancellable;
+  self->cancellable = g_cancellable_new ();
+  GST_OBJECT_UNLOCK (self);
+  return TRUE;
+}
+
+/* The caps come with the stream. */
+static gboolean
+gst_tcpact_src_negotiate (GstBaseSrc *base)
+{
+  return TRUE;
+}
+
+static gboolean
+gst_tcpact_src_is_seekable (GstBaseSrc *base)
+{
+  return FALSE;
+}
+
+/* Downstream is ready by now: it says what it takes before anybody is answered. */
+static void
+gst_tcpact_src_accept (GstTcpactSrc *self)
+{
+  g_autoptr (GstQuery) query = tandem_query_new_accepted ();
+  g_autoptr (GstCaps) caps = NULL;
+  guint last_layer = 0;
+
+  if (gst_pad_peer_query (GST_BASE_SRC_PAD (self), query) &&
+      tandem_query_parse_accepted (query, &caps, &last_layer))
+    GST_INFO_OBJECT (self, "downstream takes %" GST_PTR_FORMAT, caps);
+  tandem_receiver_accept (self->receiver, caps, last_layer);
+  self->accepting = TRUE;
+}
+
+/* GstBaseSrc begins the first stream itself. */
+static void
+gst_tcpact_src_begin_stream (GstTcpactSrc *self)
+{
+  g_autofree char *id = NULL;
+  GstEvent *event;
+
+  self->group_id = gst_util_group_id_next ();
+  if (self->n_streams++ == 0)
+    return;
+  id = gst_pad_create_stream_id_printf (GST_BASE_SRC_PAD (self), GST_ELEMENT (self), "%u",
+                                        self->n_streams);
+  event = gst_event_new_stream_start (id);
+  gst_event_set_group_id (event, self->group_id);
+  gst_pad_push_event (GST_BASE_SRC_PAD (self), event);
+}
+
+static gboolean
+gst_tcpact_src_set_stream (GstTcpactSrc *self)
+{
+  const TandemStreamInfo *info = tandem_receiver_get_stream (self->receiver);
+  g_autoptr (GstCaps) caps = tandem_stream_info_to_caps (info);
+  g_autofree char *text = NULL;
+  g_autoptr (GError) reason = NULL;
+
+  if (gst_base_src_set_caps (GST_BASE_SRC (self), caps))
+    return TRUE;
+  text = tandem_stream_info_describe (info);
+  reason = g_error_new (TANDEM_NET_ERROR, TANDEM_NET_ERROR_FORMAT,
+                        _("the next element of this device does not take %s"), text);
+  tandem_receiver_refuse (self->receiver, reason);
+  return FALSE;
+}
+
+static void
+gst_tcpact_src_flush (GstTcpactSrc *self)
+{
+  GstPad *pad = GST_BASE_SRC_PAD (self);
+
+  gst_pad_push_event (pad, gst_event_new_flush_start ());
+  gst_pad_push_event (pad, gst_event_new_flush_stop (TRUE));
+}
+
+static GstFlowReturn
+gst_tcpact_src_end_stream (GstTcpactSrc *self)
+{
+  if (!self->options.keep_listening)
+    return GST_FLOW_EOS;
+  if (self->group_id != 0)
+    gst_pad_push_event (GST_BASE_SRC_PAD (self),
+                        gst_event_new_stream_group_done (self->group_id));
+  self->group_id = 0;
+  return GST_FLOW_OK;
+}
+
+static GstFlowReturn
+gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer)
+{
+  GstTcpactSrc *self = GST_TCPACT_SRC (push);
+  GstFlowReturn ret = GST_FLOW_OK;
+
+  if (!self->accepting)
+    gst_tcpact_src_accept (self);
+  while (ret == GST_FLOW_OK) {
+    g_autoptr (GCancellable) cancellable = NULL;
+    g_autoptr (GError) error = NULL;
+
+    GST_OBJECT_LOCK (self);
+    cancellable = g_object_ref (self->cancellable);
+    GST_OBJECT_UNLOCK (self);
+    switch (tandem_receiver_receive (self->receiver, buffer, cancellable, &error)) {
+      case TANDEM_RECEIVED_STREAM:
+        gst_tcpact_src_begin_stream (self);
+        break;
+      case TANDEM_RECEIVED_CAPS:
+        if (!gst_tcpact_src_set_stream (self))
+          ret = GST_FLOW_NOT_NEGOTIATED;
+        break;
+      case TANDEM_RECEIVED_SEGMENT:
+        gst_base_src_new_segment (GST_BASE_SRC (self),
+                                  tandem_receiver_get_segment (self->receiver));
+        break;
+      case TANDEM_RECEIVED_BUFFER:
+        return GST_FLOW_OK;
+      case TANDEM_RECEIVED_FLUSH:
+        gst_tcpact_src_flush (self);
+        break;
+      case TANDEM_RECEIVED_EOS:
+        ret = gst_tcpact_src_end_stream (self);
+        break;
+      case TANDEM_RECEIVED_ABANDONED:
+        gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_WARNING, error);
+        ret = gst_tcpact_src_end_stream (self);
+        break;
+      case TANDEM_RECEIVED_ERROR:
+        if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+          ret = GST_FLOW_FLUSHING;
+        } else {
+          gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error);
+          ret = GST_FLOW_ERROR;
+        }
+        break;
+    }
+  }
+  return ret;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "net/tandem-frame.h"
+
+G_BEGIN_DECLS
+
+/**
+ * TandemDecodeStatus:
+ * @TANDEM_DECODE_ERROR: the bytes are not acceptable; the decoder is done for
+ * @TANDEM_DECODE_MORE: more bytes are needed
+ * @TANDEM_DECODE_PAYLOAD: the header of a BUFFER is there; give the decoder
+ *   memory for the payload with tandem_frame_decoder_set_payload()
+ * @TANDEM_DECODE_FRAME: a frame is complete
+ *
+ * How far a decoder is.
+ */
+typedef enum
+{
+  TANDEM_DECODE_ERROR,
+  TANDEM_DECODE_MORE,
+  TANDEM_DECODE_PAYLOAD,
+  TANDEM_DECODE_FRAME,
+} TandemDecodeStatus;
+
+TANDEM_API
+TandemFrameDecoder *tandem_frame_decoder_new (const TandemFrameLimits *limits);
+
+TANDEM_API
+void tandem_frame_decoder_free (TandemFrameDecoder *decoder);
+
+TANDEM_API
+void tandem_frame_decoder_set_limits (TandemFrameDecoder *decoder,
+                                      const TandemFrameLimits *limits);
+
+TANDEM_API
+const TandemFrameLimits *tandem_frame_decoder_get_limits (TandemFrameDecoder *decoder);
+
+TANDEM_API
+guint8 *tandem_frame_decoder_get_space (TandemFrameDecoder *decoder, gsize *size);
+
+TANDEM_API
+TandemDecodeStatus tandem_frame_decoder_advance (TandemFrameDecoder *decoder, gsize size,
+                                                 GError **error);
+
+TANDEM_API
+void tandem_frame_decoder_set_payload (TandemFrameDecoder *decoder, guint8 *memory);
+
+TANDEM_API
+const TandemFrame *tandem_frame_decoder_get_frame (TandemFrameDecoder *decoder);
+
+TANDEM_API
+gboolean tandem_frame_decoder_is_idle (TandemFrameDecoder *decoder);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemFrameDecoder, tandem_frame_decoder_free)
+
+G_END_DECLS

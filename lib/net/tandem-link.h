@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Private: one connection, shared by sender and receiver. Nothing here blocks but
+ * tandem_link_wait(). A link has one reader at a time and, apart from it, one writer at a time;
+ * the owner sees to both. It knows streams, not sockets, except to wait: TLS can stand between. */
+
+#include <gio/gio.h>
+
+#include "net/tandem-frame-decoder.h"
+
+G_BEGIN_DECLS
+
+GST_DEBUG_CATEGORY_EXTERN (tandem_net_debug);
+
+typedef struct _TandemLink TandemLink;
+
+typedef enum
+{
+  TANDEM_LINK_FRAME,            /* a frame is complete */
+  TANDEM_LINK_AGAIN,            /* no more bytes for now */
+  TANDEM_LINK_CLOSED,           /* the peer ended, between two frames */
+  TANDEM_LINK_BROKEN,           /* see the error */
+} TandemLinkStatus;
+
+void tandem_net_init_debug (void);
+
+TandemLink *tandem_link_new (GSocketConnection *connection, const TandemFrameLimits *limits);
+TandemLink *tandem_link_ref (TandemLink *link);
+void tandem_link_unref (TandemLink *link);
+
+const char *tandem_link_get_peer (TandemLink *link);
+GSocket *tandem_link_get_socket (TandemLink *link);
+
+TandemLinkStatus tandem_link_read (TandemLink *link, const TandemFrame **frame, GError **error);
+GstBuffer *tandem_link_take_buffer (TandemLink *link);
+gboolean tandem_link_is_idle (TandemLink *link);
+void tandem_link_set_limits (TandemLink *link, const TandemFrameLimits *limits);
+void tandem_link_set_stream (TandemLink *link, const TandemStreamInfo *info);
+const TandemStreamInfo *tandem_link_get_stream (TandemLink *link);
+
+gboolean tandem_link_write (TandemLink *link, const GOutputVector *vectors, guint n_vectors,
+                            gsize *written, GError **error);
+gboolean tandem_link_wait (TandemLink *link, GIOCondition condition, gint64 timeout_us,
+                           GCancellable *cancellable, GError **error);
+gboolean tandem_link_write_all (TandemLink *link, GByteArray *bytes, gint64 timeout_us,
+                                GCancellable *cancellable, GError **error);
+void tandem_link_shutdown (TandemLink *link);
+gboolean tandem_link_has_peer_left (TandemLink *link);
+gboolean tandem_link_drain (TandemLink *link);
+void tandem_link_close_politely (TandemLink *link, gint64 timeout_us);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemLink, tandem_link_unref)
+
+G_END_DECLS

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Private to tandem-receiver*.c: the receiver's state.
+ *
+ * The streaming thread reads the connection that is served until the stream's EOS, the service
+ * thread before its HELLO and after its EOS. Writes happen with the lock held and never block;
+ * what is left over is written by the service thread. No receipt is dropped and no callback
+ * called while the lock is held. */
+
+#include "net/tandem-link.h"
+#include "net/tandem-receiver.h"
+#include "stream/tandem-receipt.h"
+
+G_BEGIN_DECLS
+
+#define TANDEM_RECEIVER_KEEPALIVE_MS 1000
+
+typedef struct
+{
+  gatomicrefcount ref_count;
+  TandemReceiver *receiver;     /* owned: receipts may outlive the element */
+  guint8 id[TANDEM_FRAME_STREAM_ID_SIZE];
+  /* receiver's lock */
+  guint64 received;             /* the last sequence number that came */
+  GHashTable *unsettled;        /* guint64 -> payload bytes, in the consumers' hands */
+  GHashTable *dropped;          /* guint64: what consumers dropped */
+  guint64 unsettled_bytes;
+  gboolean delivered;           /* something of it was passed on */
+  gboolean eos;
+  gboolean done;                /* the sender knows that everything was consumed */
+} TandemReceiverStream;
+
+struct _TandemReceiver
+{
+  GObject parent;
+
+  /* set before the service thread starts */
+  TandemReceiverOptions options;
+  char *address;
+  GstCaps *accepted;
+  guint last_layer;
+  GSocket *listener;
+  guint16 port;
+  GMainContext *context;
+  GMainLoop *loop;
+  GThread *thread;
+
+  /* service thread only */
+  GPtrArray *pending;           /* TandemReceiverClient */
+
+  /* streaming thread only */
+  TandemReceiverStream *reading;        /* whose frames are read */
+  gboolean has_next_info, has_next_segment;
+  TandemStreamInfo next_info;           /* of the frames that are read */
+  GstSegment next_segment;
+  TandemReceived held;                  /* comes after STREAM, CAPS and SEGMENT; ERROR: nothing */
+  GstBuffer *held_buffer;
+  TandemReceiverStream *known;          /* the stream that was announced */
+  gboolean has_info, has_segment;
+  TandemStreamInfo info;                /* announced */
+  GstSegment segment;                   /* announced */
+
+  GMutex lock;
+  GCond cond;
+  /* lock */
+  gboolean closing;
+  gboolean served;              /* the one stream is over; no other is taken */
+  GError *refusal;              /* a stream was refused at its HELLO */
+  TandemReceiverStream *stream;
+  gint64 away_since;            /* monotonic; the stream has no connection since then */
+  /* lock: the connection that is served */
+  TandemLink *link;
+  GByteArray *out;
+  GSource *out_source;
+  gint64 wrote;                 /* monotonic */
+  guint64 got_frames, got_bytes;
+  guint64 granted_frames, granted_bytes;
+};
+
+TandemReceiverStream *tandem_receiver_stream_new (TandemReceiver *receiver, const guint8 *id);
+TandemReceiverStream *tandem_receiver_stream_ref (TandemReceiverStream *stream);
+void tandem_receiver_stream_unref (TandemReceiverStream *stream);
+TandemReceipt *tandem_receiver_stream_promise (TandemReceiverStream *stream, guint64 sequence);
+void tandem_receiver_stream_repeat_acks (TandemReceiverStream *stream, guint64 first,
+                                         GByteArray *out);
+gboolean tandem_receiver_stream_is_over (TandemReceiverStream *stream);
+
+void tandem_receiver_flush_out_locked (TandemReceiver *self);
+void tandem_receiver_ack_locked (TandemReceiver *self, guint64 sequence, TandemAckStatus status);
+void tandem_receiver_grant_locked (TandemReceiver *self, guint64 bytes);
+void tandem_receiver_adopt_locked (TandemReceiver *self, TandemLink *link,
+                                   const TandemHello *hello);
+TandemLink *tandem_receiver_steal_link_locked (TandemReceiver *self);
+
+void tandem_receiver_service_start (TandemReceiver *self);
+void tandem_receiver_service_stop (TandemReceiver *self);
+void tandem_receiver_service_watch_locked (TandemReceiver *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemReceiverStream, tandem_receiver_stream_unref)
+
+G_END_DECLS

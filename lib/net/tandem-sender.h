@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gio/gio.h>
+#include <gst/gst.h>
+
+#include "tandem-export.h"
+#include "net/tandem-net-error.h"
+#include "stream/tandem-caps.h"
+
+G_BEGIN_DECLS
+
+/**
+ * TANDEM_NET_DEFAULT_PORT:
+ *
+ * The TCP port of a stage that listens.
+ */
+#define TANDEM_NET_DEFAULT_PORT 10300
+
+#define TANDEM_TYPE_SENDER (tandem_sender_get_type ())
+
+/**
+ * TandemSender:
+ *
+ * Sends a stream of micro-batches to the device that runs the next stage, and
+ * keeps each until that device, or one behind it, is done with it. A broken
+ * connection is made again and what was not acknowledged goes over it again.
+ *
+ * One thread sends; a thread of the sender's own connects, reads what comes
+ * back and sends again. Receipts are completed in that thread.
+ */
+TANDEM_API
+G_DECLARE_FINAL_TYPE (TandemSender, tandem_sender, TANDEM, SENDER, GObject)
+
+/**
+ * TandemSenderFunc:
+ * @sender: the sender
+ * @error: why it failed
+ * @user_data: what was given to tandem_sender_start()
+ *
+ * Called once, in the sender's own thread, when the stream can no longer be
+ * completed.
+ */
+typedef void (*TandemSenderFunc) (TandemSender *sender, const GError *error,
+                                  gpointer user_data);
+
+TANDEM_API
+TandemSender *tandem_sender_new (const char *host, guint16 port, guint window,
+                                 guint reconnect_timeout, guint max_payload);
+
+TANDEM_API
+void tandem_sender_start (TandemSender *sender, TandemSenderFunc failed, gpointer user_data);
+
+TANDEM_API
+void tandem_sender_stop (TandemSender *sender);
+
+TANDEM_API
+void tandem_sender_set_stream (TandemSender *sender, const TandemStreamInfo *info);
+
+TANDEM_API
+void tandem_sender_set_segment (TandemSender *sender, const GstSegment *segment);
+
+TANDEM_API
+gboolean tandem_sender_send (TandemSender *sender, GstBuffer *buffer, GCancellable *cancellable,
+                             GError **error);
+
+TANDEM_API
+gboolean tandem_sender_finish (TandemSender *sender, GCancellable *cancellable, GError **error);
+
+TANDEM_API
+void tandem_sender_flush (TandemSender *sender);
+
+TANDEM_API
+guint tandem_sender_get_n_pending (TandemSender *sender);
+
+G_END_DECLS

@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "net-harness.h"
+
+static void
+count_settled (gboolean completed, gpointer user_data)
+{
+  int *counts = user_data;
+
+  g_atomic_int_inc (&counts[completed ? 1 : 0]);
+}
+
+static void
+add_counter (GstBuffer *buffer, int *counts)
+{
+  TandemReceipt *receipt = tandem_receipt_new (count_settled, counts, NULL);
+
+  tandem_batch_meta_add_receipt (tandem_buffer_get_batch_meta (buffer), receipt);
+  tandem_receipt_unref (receipt);
+}
+
+static gboolean
+next_event (Side *src, GstEventType type)
+{
+  gboolean found = FALSE;
+
+  while (!found) {
+    g_autoptr (GstEvent) event = gst_harness_try_pull_event (src->harness);
+
+    if (event == NULL)
+      return FALSE;
+    found = GST_EVENT_TYPE (event) == type;
+  }
+  return TRUE;
+}
+
+static void
+test_one_stream (void)
+{
+  Side src, sink;
+  g_autoptr (GstCaps) caps = activation_caps (2), got = NULL;
+  g_autoptr (GstPad) pad = NULL;
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  run_stream (&src, &sink, 0, 20);
+  WAIT_UNTIL (GST_PAD_IS_EOS (src.harness->sinkpad));
+  g_assert_true (next_event (&src, GST_EVENT_STREAM_START));
+  g_assert_true (next_event (&src, GST_EVENT_CAPS));
+  g_assert_true (next_event (&src, GST_EVENT_SEGMENT));
+  g_assert_true (next_event (&src, GST_EVENT_EOS));
+  pad = gst_element_get_static_pad (src.element, "src");
+  got = gst_pad_get_current_caps (pad);
+  g_assert_true (got == NULL || gst_caps_is_equal (got, caps));
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_empty_stream (void)
+{
+  Side src, sink;
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  run_stream (&src, &sink, 0, 0);
+  WAIT_UNTIL (GST_PAD_IS_EOS (src.harness->sinkpad));
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+/* The consumer behind the network completes what the producer before it attached. */
+static void
+test_receipts_chain (void)
+{
+  Side src, sink;
+  int counts[2] = { 0, 0 };
+  GstBuffer *buffer = numbered_buffer (0, 3), *got;
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  add_counter (buffer, counts);
+  g_assert_cmpint (gst_harness_push (sink.harness, buffer), ==, GST_FLOW_OK);
+  got = gst_harness_pull (src.harness);
+  g_assert_cmpint (g_atomic_int_get (&counts[1]), ==, 0);
+  consume (got);
+  WAIT_UNTIL (g_atomic_int_get (&counts[1]) == 1);
+  g_assert_cmpint (counts[0], ==, 0);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_dropped_is_an_error (void)
+{
+  Side src, sink;
+  int counts[2] = { 0, 0 };
+  GstBuffer *buffer = numbered_buffer (0, 3);
+  g_autofree char *text = NULL;
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  add_counter (buffer, counts);
+  gst_harness_push (sink.harness, buffer);
+  gst_buffer_unref (gst_harness_pull (src.harness));
+  text = wait_message (&sink, GST_MESSAGE_ERROR);
+  assert_contains (text, "dropped micro-batch 1");
+  WAIT_UNTIL (g_atomic_int_get (&counts[0]) == 1);
+  g_assert_cmpint (gst_harness_push (sink.harness, numbered_buffer (1, 3)), ==, GST_FLOW_ERROR);
+  assert_no_message (&sink, GST_MESSAGE_ERROR);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+typedef struct
+{
+  Side *sink;
+  guint n, rows;
+  gint pushed;                  /* atomic */
+} Pusher;
+
+static gpointer
+push_many (gpointer data)
+{
+  Pusher *pusher = data;
+  guint i;
+
+  for (i = 0; i < pusher->n; i++) {
+    if (gst_harness_push (pusher->sink->harness, numbered_buffer (i, pusher->rows)) !=
+        GST_FLOW_OK)
+      return NULL;
+    g_atomic_int_inc (&pusher->pushed);
+  }
+  push_eos (pusher->sink);
+  return NULL;
+}
+
+/* What is in flight never exceeds the window; nothing is dropped; EOS waits for everything. */
+static void
+test_slow_receiver (void)
+{
+  Side src, sink;
+  Pusher pusher = { &sink, 60, 3000, 0 };
+  GThread *thread;
+  GQueue held = G_QUEUE_INIT;
+  guint i;
+
+  src_new (&src, FALSE);
+  sink_make (&sink, side_port (&src));
+  g_object_set (sink.element, "window", 5, NULL);
+  sink_play (&sink, 2);
+  thread = g_thread_new ("push", push_many, &pusher);
+  for (i = 0; i < 60; i++) {
+    GstBuffer *buffer = gst_harness_pull (src.harness);
+
+    check_numbered (buffer, i, 3000);
+    g_queue_push_tail (&held, buffer);
+    if (held.length == 5) {
+      if (i == 4) {
+        g_usleep (200 * 1000);
+        g_assert_cmpint (g_atomic_int_get (&pusher.pushed), ==, 5);
+      }
+      g_assert_cmpint (g_atomic_int_get (&pusher.pushed), <=, i + 1);
+      assert_no_message (&sink, GST_MESSAGE_EOS);
+      consume (g_queue_pop_head (&held));
+    }
+  }
+  g_usleep (50 * 1000);
+  assert_no_message (&sink, GST_MESSAGE_EOS);
+  /* Any order of completion will do. */
+  while (held.length > 0)
+    consume (g_queue_pop_tail (&held));
+  g_thread_join (thread);
+  wait_message (&sink, GST_MESSAGE_EOS);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+/* The receiver's own window and bytes hold back a sender that would send more. */
+static void
+test_receiver_window (void)
+{
+  Side src, sink;
+  Pusher pusher = { &sink, 30, 3000, 0 };
+  GThread *thread;
+  guint i;
+
+  src_make (&src);
+  g_object_set (src.element, "window", 3, "max-payload", 3000 * WIDTH * 4, NULL);
+  gst_harness_play (src.harness);
+  sink_make (&sink, side_port (&src));
+  g_object_set (sink.element, "window", 30, NULL);
+  sink_play (&sink, 2);
+  thread = g_thread_new ("push", push_many, &pusher);
+  WAIT_UNTIL (gst_harness_buffers_in_queue (src.harness) == 2);
+  g_usleep (100 * 1000);
+  g_assert_cmpuint (gst_harness_buffers_in_queue (src.harness), ==, 2);
+  for (i = 0; i < 30; i++)
+    consume (gst_harness_pull (src.harness));
+  g_thread_join (thread);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_unlocks_while_blocked (void)
+{
+  Side src, sink;
+  Pusher pusher = { &sink, 60, 3, 0 };
+  GThread *thread;
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  thread = g_thread_new ("push", push_many, &pusher);
+  WAIT_UNTIL (g_atomic_int_get (&pusher.pushed) == 8);
+  gst_element_set_state (sink.element, GST_STATE_READY);
+  g_thread_join (thread);
+  g_assert_cmpint (pusher.pushed, ==, 8);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_keep_listening (void)
+{
+  Side src;
+  guint i;
+
+  src_new (&src, TRUE);
+  for (i = 0; i < 5; i++) {
+    Side sink;
+
+    sink_new (&sink, side_port (&src));
+    run_stream (&src, &sink, 10 * i, 4);
+    side_clear (&sink);
+    WAIT_UNTIL (next_event (&src, GST_EVENT_STREAM_GROUP_DONE));
+  }
+  g_assert_false (GST_PAD_IS_EOS (src.harness->sinkpad));
+  side_clear (&src);
+}
+
+/* Without the other side there is an error after the time that was given, not before. */
+static void
+test_nobody_listens (void)
+{
+  Side sink;
+  g_autofree char *text = NULL;
+  gint64 begin = g_get_monotonic_time ();
+
+  sink_make (&sink, 9);
+  g_object_set (sink.element, "reconnect-timeout", 300, NULL);
+  sink_play (&sink, 2);
+  text = wait_message (&sink, GST_MESSAGE_ERROR);
+  assert_contains (text, "127.0.0.1:9");
+  g_assert_cmpint (g_get_monotonic_time () - begin, >, 250 * 1000);
+  side_clear (&sink);
+}
+
+/* The one that listens may come later. */
+static void
+test_sender_first (void)
+{
+  Side src, sink;
+  guint port;
+
+  src_new (&src, FALSE);
+  port = side_port (&src);
+  side_clear (&src);
+  sink_new (&sink, port);
+  gst_harness_push (sink.harness, numbered_buffer (0, 3));
+  g_usleep (100 * 1000);
+  src_make (&src);
+  g_object_set (src.element, "port", port, NULL);
+  gst_harness_play (src.harness);
+  consume (gst_harness_pull (src.harness));
+  run_stream (&src, &sink, 1, 3);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_busy (void)
+{
+  Side src, first, second;
+  g_autofree char *text = NULL;
+
+  src_new (&src, FALSE);
+  sink_new (&first, side_port (&src));
+  gst_harness_push (first.harness, numbered_buffer (0, 3));
+  consume (gst_harness_pull (src.harness));
+  sink_new (&second, side_port (&src));
+  text = wait_message (&second, GST_MESSAGE_ERROR);
+  assert_contains (text, "busy");
+  side_clear (&second);
+  run_stream (&src, &first, 1, 5);
+  assert_no_message (&src, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+  side_clear (&first);
+  side_clear (&src);
+}
+
+static void
+test_insecure (void)
+{
+  Side src;
+  g_autofree char *text = NULL;
+
+  src_make (&src);
+  g_object_set (src.element, "address", "0.0.0.0", NULL);
+  g_assert_cmpint (gst_element_set_state (src.element, GST_STATE_PAUSED), ==,
+                   GST_STATE_CHANGE_FAILURE);
+  text = wait_message (&src, GST_MESSAGE_ERROR);
+  assert_contains (text, "insecure=true");
+  gst_element_set_state (src.element, GST_STATE_NULL);
+  g_object_set (src.element, "insecure", TRUE, NULL);
+  g_assert_cmpint (gst_element_set_state (src.element, GST_STATE_PAUSED), !=,
+                   GST_STATE_CHANGE_FAILURE);
+  g_assert_cmpuint (side_port (&src), >, 0);
+  side_clear (&src);
+}
+
+typedef struct
+{
+  GstCaps *caps;
+  guint last_layer;
+} Answer;
+
+static GstPadProbeReturn
+answer_query (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  Answer *answer = data;
+
+  if (!tandem_query_is_accepted (GST_PAD_PROBE_INFO_QUERY (info)))
+    return GST_PAD_PROBE_OK;
+  tandem_query_set_accepted (GST_PAD_PROBE_INFO_QUERY (info), answer->caps, answer->last_layer);
+  return GST_PAD_PROBE_HANDLED;
+}
+
+/* Both sides show why they do not go together. */
+static void
+check_refusal (gboolean keep_listening, const char *taken, guint last_layer, guint layer,
+               const char *sentence)
+{
+  Side src, sink;
+  Answer answer = { gst_caps_from_string (taken), last_layer };
+  g_autofree char *said = NULL, *heard = NULL;
+
+  src_make (&src);
+  g_object_set (src.element, "keep-listening", keep_listening, NULL);
+  gst_pad_add_probe (src.harness->sinkpad, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM, answer_query,
+                     &answer, NULL);
+  gst_harness_play (src.harness);
+  sink_make (&sink, side_port (&src));
+  sink_play (&sink, layer);
+  gst_harness_push (sink.harness, numbered_buffer (0, 3));
+  heard = wait_message (&sink, GST_MESSAGE_ERROR);
+  said = wait_message (&src, keep_listening ? GST_MESSAGE_WARNING : GST_MESSAGE_ERROR);
+  assert_contains (heard, sentence);
+  assert_contains (said, sentence);
+  g_assert_cmpuint (gst_harness_buffers_received (src.harness), ==, 0);
+  side_clear (&sink);
+  if (keep_listening) {
+    sink_new (&sink, side_port (&src));
+    run_stream (&src, &sink, 0, 3);
+    side_clear (&sink);
+  }
+  side_clear (&src);
+  gst_caps_unref (answer.caps);
+}
+
+static void
+test_refusals (void)
+{
+  check_refusal (FALSE, TANDEM_CAPS_ACTIVATIONS ",model=" FINGERPRINT ",layer=2", 11, 1,
+                 "this device serves layers 2-11 of model 3f2a1b0c; you sent layer 1");
+  check_refusal (TRUE, TANDEM_CAPS_ACTIVATIONS ",model=" FINGERPRINT ",layer=2", 11, 1,
+                 "this device serves layers 2-11 of model 3f2a1b0c; you sent layer 1");
+  check_refusal (FALSE, TANDEM_CAPS_ACTIVATIONS ",model=" OTHER_MODEL ",layer=2", 11, 2,
+                 "of model 00000000; you sent the input of layer 2 of model 3f2a1b0c");
+  check_refusal (FALSE, TANDEM_CAPS_TOKENS ",vocab=" FINGERPRINT, 0, 2,
+                 "takes tokens of vocabulary 3f2a1b0c; you sent");
+  check_refusal (FALSE, TANDEM_CAPS_ACTIVATIONS ",model=" FINGERPRINT ",layer=2,format=Q8", 3, 2,
+                 "you sent the input of layer 2");
+}
+
+/* The sender knows its caps before it connects: the refusal comes with HELLO. */
+static void
+test_refused_at_hello (void)
+{
+  Side src, sink;
+  Answer answer = {
+    gst_caps_from_string (TANDEM_CAPS_ACTIVATIONS ",model=" FINGERPRINT ",layer=3"), 4,
+  };
+  g_autofree char *said = NULL, *heard = NULL;
+  guint port;
+
+  src_new (&src, FALSE);
+  port = side_port (&src);
+  side_clear (&src);
+  sink_new (&sink, port);
+  g_usleep (50 * 1000);
+  src_make (&src);
+  g_object_set (src.element, "port", port, NULL);
+  gst_pad_add_probe (src.harness->sinkpad, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM, answer_query,
+                     &answer, NULL);
+  gst_harness_play (src.harness);
+  heard = wait_message (&sink, GST_MESSAGE_ERROR);
+  said = wait_message (&src, GST_MESSAGE_ERROR);
+  assert_contains (heard, "serves layers 3-4");
+  assert_contains (said, "serves layers 3-4");
+  side_clear (&sink);
+  side_clear (&src);
+  gst_caps_unref (answer.caps);
+}
+
+static void
+test_too_large (void)
+{
+  Side src, sink;
+  g_autofree char *text = NULL;
+
+  src_make (&src);
+  g_object_set (src.element, "max-payload", 100, "keep-listening", TRUE, NULL);
+  gst_harness_play (src.harness);
+  sink_new (&sink, side_port (&src));
+  gst_harness_push (sink.harness, numbered_buffer (0, 100));
+  text = wait_message (&sink, GST_MESSAGE_ERROR);
+  assert_contains (text, "max-payload");
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_bad_buffer (void)
+{
+  Side src, sink;
+  g_autofree char *text = NULL;
+
+  src_new (&src, TRUE);
+  sink_new (&sink, side_port (&src));
+  g_assert_cmpint (gst_harness_push (sink.harness, gst_buffer_new_allocate (NULL, 16, NULL)), ==,
+                   GST_FLOW_ERROR);
+  text = wait_message (&sink, GST_MESSAGE_ERROR);
+  assert_contains (text, "batch meta");
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+/* One side stops in mid-stream: the other does not wait for it. */
+static void
+test_stopped_in_mid_stream (void)
+{
+  Side src, sink;
+  g_autofree char *at_src = NULL, *at_sink = NULL;
+  GstBuffer *buffer;
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  gst_harness_push (sink.harness, numbered_buffer (0, 3));
+  consume (gst_harness_pull (src.harness));
+  gst_element_set_state (sink.element, GST_STATE_NULL);
+  at_src = wait_message (&src, GST_MESSAGE_ERROR);
+  assert_contains (at_src, "stopped in mid-stream");
+  side_clear (&sink);
+  side_clear (&src);
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  gst_harness_push (sink.harness, numbered_buffer (0, 3));
+  buffer = gst_harness_pull (src.harness);
+  gst_element_set_state (src.element, GST_STATE_NULL);
+  at_sink = wait_message (&sink, GST_MESSAGE_ERROR);
+  assert_contains (at_sink, "stopped in mid-stream");
+  consume (buffer);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_flush (void)
+{
+  Side src, sink;
+  int counts[2] = { 0, 0 };
+  GstSegment segment;
+  guint i;
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  for (i = 0; i < 3; i++) {
+    GstBuffer *buffer = numbered_buffer (i, 3);
+
+    add_counter (buffer, counts);
+    gst_harness_push (sink.harness, buffer);
+  }
+  for (i = 0; i < 3; i++) {
+    GstBuffer *got = gst_harness_pull (src.harness);
+
+    /* The flush is pushed while the consumer still holds them; it drops them then. */
+    if (i == 2) {
+      gst_harness_push_event (sink.harness, gst_event_new_flush_start ());
+      gst_harness_push_event (sink.harness, gst_event_new_flush_stop (TRUE));
+      WAIT_UNTIL (next_event (&src, GST_EVENT_FLUSH_STOP));
+    }
+    gst_buffer_unref (got);
+  }
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  gst_harness_push_event (sink.harness, gst_event_new_segment (&segment));
+  gst_harness_push (sink.harness, numbered_buffer (7, 3));
+  check_numbered (gst_harness_pull (src.harness), 7, 3);
+  WAIT_UNTIL (counts[0] + counts[1] == 3);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_caps_change (void)
+{
+  Side src, sink;
+  g_autoptr (GstCaps) caps = NULL;
+  GstBuffer *buffer;
+  const guint32 offsets[] = { 0, 1 };
+
+  src_new (&src, FALSE);
+  sink_new (&sink, side_port (&src));
+  gst_harness_push (sink.harness, numbered_buffer (0, 3));
+  consume (gst_harness_pull (src.harness));
+  gst_harness_set_src_caps (sink.harness, gst_caps_from_string (
+      TANDEM_CAPS_LOGITS ",model=" FINGERPRINT ",classes=2,labels=(string)<no,yes>"));
+  buffer = gst_buffer_new_allocate (NULL, 8, NULL);
+  gst_buffer_memset (buffer, 0, 0, 8);
+  tandem_buffer_add_batch_meta (buffer, 1, offsets, NULL, NULL);
+  gst_harness_push (sink.harness, buffer);
+  consume (gst_harness_pull (src.harness));
+  caps = gst_pad_get_current_caps (src.harness->sinkpad);
+  g_assert_true (gst_structure_has_name (gst_caps_get_structure (caps, 0), TANDEM_CAPS_LOGITS));
+  g_assert_true (gst_structure_has_field (gst_caps_get_structure (caps, 0), "labels"));
+  run_stream (&src, &sink, 0, 0);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
+static void
+test_up_and_down (void)
+{
+  GstElement *src = gst_object_ref_sink (gst_element_factory_make ("tcpactsrc", NULL));
+  GstElement *sink = gst_object_ref_sink (gst_element_factory_make ("tcpactsink", NULL));
+  guint i, fds = 0, threads = 0;
+
+  g_object_set (src, "port", 0, NULL);
+  for (i = 0; i < 50; i++) {
+    guint port;
+
+    gst_element_set_state (src, GST_STATE_PLAYING);
+    g_object_get (src, "current-port", &port, NULL);
+    g_object_set (sink, "port", port, NULL);
+    gst_element_set_state (sink, GST_STATE_PLAYING);
+    if (i % 3 == 0)
+      g_usleep (2000);
+    gst_element_set_state (i % 2 ? sink : src, GST_STATE_NULL);
+    gst_element_set_state (i % 2 ? src : sink, GST_STATE_NULL);
+    if (i == 4) {
+      fds = count_entries ("/proc/self/fd");
+      threads = count_entries ("/proc/self/task");
+    }
+  }
+  g_assert_cmpuint (count_entries ("/proc/self/fd"), <=, fds);
+  g_assert_cmpuint (count_entries ("/proc/self/task"), <=, threads + 1);
+  gst_object_unref (src);
+  gst_object_unref (sink);
+}
+
+static void
+test_streams_leak_nothing (void)
+{
+  guint i, fds = 0, threads = 0;
+
+  for (i = 0; i < 50; i++) {
+    Side src, sink;
+
+    src_new (&src, i % 2);
+    sink_new (&sink, side_port (&src));
+    run_stream (&src, &sink, 0, 3);
+    side_clear (&sink);
+    side_clear (&src);
+    if (i == 4) {
+      fds = count_entries ("/proc/self/fd");
+      threads = count_entries ("/proc/self/task");
+    }
+  }
+  g_assert_cmpuint (count_entries ("/proc/self/fd"), <=, fds);
+  g_assert_cmpuint (count_entries ("/proc/self/task"), <=, threads + 1);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  gst_init (&argc, &argv);
+  tandem_init ();
+  g_test_add_func ("/net/tcpact/one-stream", test_one_stream);
+  g_test_add_func ("/net/tcpact/empty-stream", test_empty_stream);
+  g_test_add_func ("/net/tcpact/receipts-chain", test_receipts_chain);
+  g_test_add_func ("/net/tcpact/dropped-is-an-error", test_dropped_is_an_error);
+  g_test_add_func ("/net/tcpact/slow-receiver", test_slow_receiver);
+  g_test_add_func ("/net/tcpact/receiver-window", test_receiver_window);
+  g_test_add_func ("/net/tcpact/unlocks-while-blocked", test_unlocks_while_blocked);
+  g_test_add_func ("/net/tcpact/keep-listening", test_keep_listening);
+  g_test_add_func ("/net/tcpact/nobody-listens", test_nobody_listens);
+  g_test_add_func ("/net/tcpact/sender-first", test_sender_first);
+  g_test_add_func ("/net/tcpact/busy", test_busy);
+  g_test_add_func ("/net/tcpact/insecure", test_insecure);
+  g_test_add_func ("/net/tcpact/refusals", test_refusals);
+  g_test_add_func ("/net/tcpact/refused-at-hello", test_refused_at_hello);
+  g_test_add_func ("/net/tcpact/too-large", test_too_large);
+  g_test_add_func ("/net/tcpact/bad-buffer", test_bad_buffer);
+  g_test_add_func ("/net/tcpact/stopped-in-mid-stream", test_stopped_in_mid_stream);
+  g_test_add_func ("/net/tcpact/flush", test_flush);
+  g_test_add_func ("/net/tcpact/caps-change", test_caps_change);
+  g_test_add_func ("/net/tcpact/up-and-down", test_up_and_down);
+  g_test_add_func ("/net/tcpact/streams-leak-nothing", test_streams_leak_nothing);
+  return g_test_run ();
+}
