@@ -1,0 +1,815 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * SECTION:element-sentimentsink
+ * @title: sentimentsink
+ *
+ * The end of a pipeline: turns the scores of the last stage into a verdict for each
+ * review, writes it to a file or to standard output and posts it on the bus.
+ *
+ * Takes float32 scores, shape [sequences, classes], with a #TandemBatchMeta that
+ * gives each its id and, where the data set names it, its class. Results come out in
+ * the order of the ids, which count from 0. One that came too early waits for those before
+ * it, but with at most #GstSentimentSink:reorder-window others and no longer than
+ * #GstSentimentSink:reorder-timeout; an id that comes after that is written at
+ * once. At the end of the stream what still waits is written in the order of the ids.
+ *
+ * The receipts of a batch are completed when all its results were handed to the
+ * system, so that a result which a sender saw acknowledged cannot get lost in this
+ * process.
+ *
+ * An element message `tandem-result` for each result holds `id` (guint64), `label` (string),
+ * `class` (int), `probability` (double), `logits` (#GstValueArray of float) and, where
+ * known, `expected` (string). It is posted from a streaming thread after the result was
+ * written. At the end of the stream follows `tandem-summary` with `reviews`, `labelled` and
+ * `correct` (guint64), `accuracy` (double from 0 to 1, only with labelled reviews) and
+ * `reviews-per-second` (double, only when more than one buffer came).
+ *
+ * |[
+ * gst-launch-1.0 -q reviewsrc location=aclImdb split=test ! tokenize model=M ! microbatch ! bertstage model=M ! sentimentsink format=json location=results.jsonl
+ * ]|
+ */
+
+#include "config.h"
+
+#include "gstsentimentsink.h"
+
+#include <glib/gi18n-lib.h>
+
+#include "sentiment-output.h"
+#include "sentiment-reorder.h"
+#include "sentiment-summary.h"
+#include "sentiment-writer.h"
+#include "stream/tandem-batch-meta.h"
+#include "stream/tandem-caps.h"
+
+GST_DEBUG_CATEGORY_STATIC (sentiment_sink_debug);
+#define GST_CAT_DEFAULT sentiment_sink_debug
+
+#define DEFAULT_FORMAT SENTIMENT_FORMAT_TEXT
+#define DEFAULT_LOCATION NULL
+#define DEFAULT_ORDERED TRUE
+#define DEFAULT_REORDER_WINDOW 1024
+#define DEFAULT_REORDER_TIMEOUT (2 * GST_SECOND)
+#define DEFAULT_SUMMARY TRUE
+#define DEFAULT_POST_MESSAGES TRUE
+
+enum
+{
+  PROP_0,
+  PROP_FORMAT,
+  PROP_LOCATION,
+  PROP_ORDERED,
+  PROP_REORDER_WINDOW,
+  PROP_REORDER_TIMEOUT,
+  PROP_SUMMARY,
+  PROP_POST_MESSAGES,
+  N_PROPERTIES
+};
+
+static GParamSpec *properties[N_PROPERTIES];
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (TANDEM_CAPS_LOGITS ", classes = (int) [ 1, 65536 ]"));
+
+/* A buffer whose results are not all written. */
+typedef struct
+{
+  GstBuffer *buffer;
+  guint unwritten;              /* results that the system did not take yet */
+  guint n_verdicts;             /* verdicts that refer to it */
+} Batch;
+
+/* A result on its way out. */
+typedef struct
+{
+  SentimentResult *result;
+  Batch *batch;
+} Verdict;
+
+struct _GstSentimentSink
+{
+  GstBaseSink parent;
+
+  /* Object lock. */
+  SentimentFormat format;
+  char *location;
+  gboolean ordered;
+  guint reorder_window;
+  GstClockTime reorder_timeout;
+  gboolean summary;
+  gboolean post_messages;
+
+  /* Any thread: cancelled to end a write that blocks. */
+  GCancellable *cancellable;
+
+  /* The stream lock: render, events and the timer's thread take it; messages are posted under
+   * it, so that they come in the order of the results. It comes after the base class's
+   * preroll lock and before the object lock. */
+  GMutex lock;
+  SentimentOutput *output;      /* NULL below PAUSED */
+  SentimentFormat stream_format;        /* fixed while the file is open */
+  SentimentReorder *reorder;
+  GPtrArray *leaving;           /* of Verdict: formatted, not known to be written */
+  TandemStreamInfo info;
+  char **labels;
+  SentimentSummary stream;
+  char *stream_id;
+  gboolean failed;
+  GstClock *clock;
+  GstClockID timer;
+  gint64 timer_deadline;
+};
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (GstSentimentSink, gst_sentiment_sink, GST_TYPE_BASE_SINK,
+    GST_DEBUG_CATEGORY_INIT (sentiment_sink_debug, "sentimentsink", 0, "Tandem sentiment sink"))
+GST_ELEMENT_REGISTER_DEFINE (sentimentsink, "sentimentsink", GST_RANK_NONE,
+                             GST_TYPE_SENTIMENT_SINK)
+
+GType
+gst_sentiment_format_get_type (void)
+{
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type)) {
+    static const GEnumValue values[] = {
+      { SENTIMENT_FORMAT_TEXT, "A line for people: id, label, probability", "text" },
+      { SENTIMENT_FORMAT_JSON, "A JSON object a line", "json" },
+      { SENTIMENT_FORMAT_CSV, "Comma-separated values with a header line (RFC 4180)", "csv" },
+      { 0, NULL, NULL },
+    };
+
+    g_once_init_leave (&type, g_enum_register_static ("GstSentimentFormat", values));
+  }
+  return type;
+}
+
+static void gst_sentiment_sink_finalize (GObject *object);
+static void gst_sentiment_sink_set_property (GObject *object, guint id, const GValue *value,
+                                             GParamSpec *pspec);
+static void gst_sentiment_sink_get_property (GObject *object, guint id, GValue *value,
+                                             GParamSpec *pspec);
+static GstStateChangeReturn gst_sentiment_sink_change_state (GstElement *element,
+                                                             GstStateChange transition);
+static gboolean gst_sentiment_sink_set_caps (GstBaseSink *base, GstCaps *caps);
+static gboolean gst_sentiment_sink_query (GstBaseSink *base, GstQuery *query);
+static gboolean gst_sentiment_sink_event (GstBaseSink *base, GstEvent *event);
+static gboolean gst_sentiment_sink_unlock (GstBaseSink *base);
+static gboolean gst_sentiment_sink_unlock_stop (GstBaseSink *base);
+static GstFlowReturn gst_sentiment_sink_render (GstBaseSink *base, GstBuffer *buffer);
+
+static void
+gst_sentiment_sink_class_init (GstSentimentSinkClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseSinkClass *base_class = GST_BASE_SINK_CLASS (klass);
+  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS |
+      GST_PARAM_MUTABLE_READY;
+
+  object_class->finalize = gst_sentiment_sink_finalize;
+  object_class->set_property = gst_sentiment_sink_set_property;
+  object_class->get_property = gst_sentiment_sink_get_property;
+
+  properties[PROP_FORMAT] = g_param_spec_enum ("format", "Format",
+      "How results are written", GST_TYPE_SENTIMENT_FORMAT, DEFAULT_FORMAT, flags);
+  properties[PROP_LOCATION] = g_param_spec_string ("location", "Location",
+      "File to write results to; an existing one is replaced when the element goes to PAUSED. "
+      "NULL or - is standard output", DEFAULT_LOCATION, flags);
+  properties[PROP_ORDERED] = g_param_spec_boolean ("ordered", "Ordered",
+      "Write results in the order of their ids, which count from 0, instead of as they come",
+      DEFAULT_ORDERED, flags);
+  properties[PROP_REORDER_WINDOW] = g_param_spec_uint ("reorder-window", "Reorder window",
+      "Results that wait at most for an earlier id when ordered; 0 lets none wait",
+      0, G_MAXINT, DEFAULT_REORDER_WINDOW, flags);
+  properties[PROP_REORDER_TIMEOUT] = g_param_spec_uint64 ("reorder-timeout", "Reorder timeout",
+      "How long a result waits at most for an earlier id, in nanoseconds; 0 is without limit. "
+      "A sender that waits for acknowledgement is blocked that long when an id never comes",
+      0, G_MAXINT64, DEFAULT_REORDER_TIMEOUT, flags);
+  properties[PROP_SUMMARY] = g_param_spec_boolean ("summary", "Summary",
+      "Write one line about the whole stream to standard error when it ends",
+      DEFAULT_SUMMARY, flags);
+  properties[PROP_POST_MESSAGES] = g_param_spec_boolean ("post-messages", "Post messages",
+      "Post an element message tandem-result for each result", DEFAULT_POST_MESSAGES, flags);
+  g_object_class_install_properties (object_class, N_PROPERTIES, properties);
+
+  element_class->change_state = GST_DEBUG_FUNCPTR (gst_sentiment_sink_change_state);
+  gst_element_class_set_static_metadata (element_class, "Sentiment sink", "Sink/Analyzer",
+      "Writes what the model says about each review", "Tandem contributors");
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+
+  base_class->set_caps = GST_DEBUG_FUNCPTR (gst_sentiment_sink_set_caps);
+  base_class->query = GST_DEBUG_FUNCPTR (gst_sentiment_sink_query);
+  base_class->event = GST_DEBUG_FUNCPTR (gst_sentiment_sink_event);
+  base_class->unlock = GST_DEBUG_FUNCPTR (gst_sentiment_sink_unlock);
+  base_class->unlock_stop = GST_DEBUG_FUNCPTR (gst_sentiment_sink_unlock_stop);
+  base_class->render = GST_DEBUG_FUNCPTR (gst_sentiment_sink_render);
+
+  gst_type_mark_as_plugin_api (GST_TYPE_SENTIMENT_FORMAT, 0);
+}
+
+static void
+verdict_free (gpointer data)
+{
+  Verdict *verdict = data;
+
+  if (--verdict->batch->n_verdicts == 0) {
+    gst_buffer_unref (verdict->batch->buffer);
+    g_free (verdict->batch);
+  }
+  g_free (verdict->result);
+  g_free (verdict);
+}
+
+static void
+gst_sentiment_sink_init (GstSentimentSink *self)
+{
+  GstBaseSink *base = GST_BASE_SINK (self);
+
+  /* Results are written when they come, not when a clock says, and a pipeline that waits for a
+   * first review to be typed is already playing. */
+  gst_base_sink_set_sync (base, FALSE);
+  gst_base_sink_set_async_enabled (base, FALSE);
+  /* The last buffer would keep the receipts of its batch alive. */
+  gst_base_sink_set_last_sample_enabled (base, FALSE);
+
+  g_mutex_init (&self->lock);
+  self->cancellable = g_cancellable_new ();
+  self->clock = gst_system_clock_obtain ();
+  self->leaving = g_ptr_array_new_with_free_func (verdict_free);
+}
+
+static void
+gst_sentiment_sink_finalize (GObject *object)
+{
+  GstSentimentSink *self = GST_SENTIMENT_SINK (object);
+
+  g_ptr_array_unref (self->leaving);
+  gst_object_unref (self->clock);
+  g_object_unref (self->cancellable);
+  g_mutex_clear (&self->lock);
+  g_free (self->location);
+  G_OBJECT_CLASS (gst_sentiment_sink_parent_class)->finalize (object);
+}
+
+static void
+gst_sentiment_sink_set_property (GObject *object, guint id, const GValue *value,
+                                 GParamSpec *pspec)
+{
+  GstSentimentSink *self = GST_SENTIMENT_SINK (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_FORMAT:
+      self->format = g_value_get_enum (value);
+      break;
+    case PROP_LOCATION:
+      g_free (self->location);
+      self->location = g_value_dup_string (value);
+      break;
+    case PROP_ORDERED:
+      self->ordered = g_value_get_boolean (value);
+      break;
+    case PROP_REORDER_WINDOW:
+      self->reorder_window = g_value_get_uint (value);
+      break;
+    case PROP_REORDER_TIMEOUT:
+      self->reorder_timeout = g_value_get_uint64 (value);
+      break;
+    case PROP_SUMMARY:
+      self->summary = g_value_get_boolean (value);
+      break;
+    case PROP_POST_MESSAGES:
+      self->post_messages = g_value_get_boolean (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_sentiment_sink_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  GstSentimentSink *self = GST_SENTIMENT_SINK (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_FORMAT:
+      g_value_set_enum (value, self->format);
+      break;
+    case PROP_LOCATION:
+      g_value_set_string (value, self->location);
+      break;
+    case PROP_ORDERED:
+      g_value_set_boolean (value, self->ordered);
+      break;
+    case PROP_REORDER_WINDOW:
+      g_value_set_uint (value, self->reorder_window);
+      break;
+    case PROP_REORDER_TIMEOUT:
+      g_value_set_uint64 (value, self->reorder_timeout);
+      break;
+    case PROP_SUMMARY:
+      g_value_set_boolean (value, self->summary);
+      break;
+    case PROP_POST_MESSAGES:
+      g_value_set_boolean (value, self->post_messages);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+post_result (GstSentimentSink *self, const SentimentResult *result)
+{
+  GstStructure *s = gst_structure_new ("tandem-result", "id", G_TYPE_UINT64, result->id, "label",
+      G_TYPE_STRING, self->labels[result->winner], "class", G_TYPE_INT, (int) result->winner,
+      "probability", G_TYPE_DOUBLE, result->probability, NULL);
+  GValue logits = G_VALUE_INIT;
+  guint i;
+
+  gst_value_array_init (&logits, result->n_logits);
+  for (i = 0; i < result->n_logits; i++) {
+    GValue item = G_VALUE_INIT;
+
+    g_value_init (&item, G_TYPE_FLOAT);
+    g_value_set_float (&item, result->logits[i]);
+    gst_value_array_append_and_take_value (&logits, &item);
+  }
+  gst_structure_take_value (s, "logits", &logits);
+  if (result->expected != TANDEM_LABEL_UNKNOWN)
+    gst_structure_set (s, "expected", G_TYPE_STRING, self->labels[result->expected], NULL);
+  gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), s));
+}
+
+/* With the stream lock. Tells everybody about results that the system took. */
+static void
+settle (GstSentimentSink *self)
+{
+  gboolean post_messages;
+  guint i;
+
+  GST_OBJECT_LOCK (self);
+  post_messages = self->post_messages;
+  GST_OBJECT_UNLOCK (self);
+
+  for (i = 0; i < self->leaving->len; i++) {
+    const Verdict *verdict = g_ptr_array_index (self->leaving, i);
+
+    sentiment_summary_add_result (&self->stream, verdict->result);
+    if (post_messages)
+      post_result (self, verdict->result);
+    if (--verdict->batch->unwritten == 0)
+      tandem_batch_meta_complete (tandem_buffer_get_batch_meta (verdict->batch->buffer));
+  }
+  g_ptr_array_set_size (self->leaving, 0);
+}
+
+/* With the stream lock. Hands what is pending to the system; returns FLUSHING, with the rest
+ * still pending, when unlock() ended it. */
+static GstFlowReturn
+write_pending (GstSentimentSink *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (sentiment_output_write (self->output, self->cancellable, &error)) {
+    settle (self);
+    return GST_FLOW_OK;
+  }
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return GST_FLOW_FLUSHING;
+
+  self->failed = TRUE;
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE))
+    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT,
+        (_("No space left to write results to %s."), sentiment_output_get_name (self->output)),
+        ("%s", error->message));
+  else
+    GST_ELEMENT_ERROR (self, RESOURCE, WRITE,
+        (_("Could not write results to %s: %s"), sentiment_output_get_name (self->output),
+         error->message), (NULL));
+  return GST_FLOW_ERROR;
+}
+
+/* In the streaming thread, with preroll and stream lock. As above, but goes on after a pause. */
+static GstFlowReturn
+write_pending_to_end (GstSentimentSink *self)
+{
+  GstFlowReturn flow;
+
+  while ((flow = write_pending (self)) == GST_FLOW_FLUSHING) {
+    g_mutex_unlock (&self->lock);
+    flow = gst_base_sink_wait_preroll (GST_BASE_SINK (self));
+    g_mutex_lock (&self->lock);
+    if (flow != GST_FLOW_OK)
+      break;
+  }
+  return flow;
+}
+
+/* With the stream lock. */
+static void
+format_verdict (GstSentimentSink *self, Verdict *verdict)
+{
+  sentiment_append_result (sentiment_output_get_pending (self->output), self->stream_format,
+                           verdict->result, (const char *const *) self->labels);
+  g_ptr_array_add (self->leaving, verdict);
+}
+
+/* With the stream lock. */
+static void
+format_ready (GstSentimentSink *self)
+{
+  gint64 now = g_get_monotonic_time ();
+  Verdict *verdict;
+
+  while ((verdict = sentiment_reorder_pop (self->reorder, now)) != NULL)
+    format_verdict (self, verdict);
+}
+
+/* With the stream lock. */
+static void
+format_held (GstSentimentSink *self)
+{
+  Verdict *verdict;
+
+  while ((verdict = sentiment_reorder_pop_any (self->reorder)) != NULL)
+    format_verdict (self, verdict);
+}
+
+/* With the stream lock. */
+static void
+disarm_timer (GstSentimentSink *self)
+{
+  if (self->timer != NULL) {
+    gst_clock_id_unschedule (self->timer);
+    g_clear_pointer (&self->timer, gst_clock_id_unref);
+  }
+  self->timer_deadline = -1;
+}
+
+static gboolean on_timeout (GstClock *clock, GstClockTime time, GstClockID id, gpointer user_data);
+
+/* With the stream lock. Makes the timer's thread look when the next result has waited enough. */
+static void
+arm_timer (GstSentimentSink *self)
+{
+  gint64 deadline = sentiment_reorder_get_deadline (self->reorder);
+  gint64 wait;
+
+  if (deadline == self->timer_deadline)
+    return;
+  disarm_timer (self);
+  if (deadline < 0)
+    return;
+  wait = MAX (0, deadline - g_get_monotonic_time ());
+  self->timer_deadline = deadline;
+  self->timer = gst_clock_new_single_shot_id (self->clock,
+      gst_clock_get_time (self->clock) + wait * GST_USECOND);
+  gst_clock_id_wait_async (self->timer, on_timeout, gst_object_ref (self), gst_object_unref);
+}
+
+static gboolean
+on_timeout (GstClock *clock, GstClockTime time, GstClockID id, gpointer user_data)
+{
+  GstSentimentSink *self = user_data;
+
+  g_mutex_lock (&self->lock);
+  /* Another timer may have taken this one's place while it waited for the lock. */
+  if (self->timer == id) {
+    disarm_timer (self);
+    format_ready (self);
+    if (!self->failed)
+      write_pending (self);
+    arm_timer (self);
+  }
+  g_mutex_unlock (&self->lock);
+  return TRUE;
+}
+
+/* With the stream lock, when all results of the stream were written. */
+static void
+post_summary (GstSentimentSink *self)
+{
+  const SentimentSummary *stream = &self->stream;
+  double rate = sentiment_summary_get_rate (stream);
+  GstStructure *s = gst_structure_new ("tandem-summary", "reviews", G_TYPE_UINT64, stream->reviews,
+      "labelled", G_TYPE_UINT64, stream->labelled, "correct", G_TYPE_UINT64, stream->correct, NULL);
+  gboolean print;
+
+  if (stream->labelled > 0)
+    gst_structure_set (s, "accuracy", G_TYPE_DOUBLE,
+        (double) stream->correct / (double) stream->labelled, NULL);
+  if (rate > 0.0)
+    gst_structure_set (s, "reviews-per-second", G_TYPE_DOUBLE, rate, NULL);
+
+  GST_OBJECT_LOCK (self);
+  print = self->summary;
+  GST_OBJECT_UNLOCK (self);
+  if (print) {
+    g_autofree char *text = sentiment_summary_to_string (stream);
+
+    g_printerr ("%s\n", text);
+  }
+  gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), s));
+}
+
+/* With the stream lock. */
+static void
+forget_stream (GstSentimentSink *self)
+{
+  disarm_timer (self);
+  sentiment_reorder_reset (self->reorder);
+  self->stream = (SentimentSummary) { 0 };
+}
+
+/* In the streaming thread, with the preroll lock (which the base class holds for serialized events
+ * too): writes what still waits and sums up. */
+static GstFlowReturn
+finish_stream (GstSentimentSink *self)
+{
+  GstFlowReturn flow;
+
+  g_mutex_lock (&self->lock);
+  flow = self->failed ? GST_FLOW_ERROR : GST_FLOW_OK;
+  if (flow == GST_FLOW_OK) {
+    format_held (self);
+    flow = write_pending_to_end (self);
+  }
+  if (flow == GST_FLOW_OK)
+    post_summary (self);
+  forget_stream (self);
+  g_mutex_unlock (&self->lock);
+  return flow;
+}
+
+static gboolean
+gst_sentiment_sink_open (GstSentimentSink *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *location = NULL;
+  SentimentFormat format;
+  guint window;
+  GstClockTime timeout;
+
+  GST_OBJECT_LOCK (self);
+  location = g_strdup (self->location);
+  format = self->format;
+  window = self->ordered ? self->reorder_window : 0;
+  timeout = self->reorder_timeout;
+  GST_OBJECT_UNLOCK (self);
+
+  g_mutex_lock (&self->lock);
+  self->output = sentiment_output_open (location, &error);
+  if (self->output == NULL) {
+    g_autofree char *name = g_filename_display_name (location);
+
+    g_mutex_unlock (&self->lock);
+    GST_ELEMENT_ERROR (self, RESOURCE, OPEN_WRITE,
+        (_("Could not open %s for writing results: %s"), name, error->message), (NULL));
+    return FALSE;
+  }
+  self->stream_format = format;
+  /* A limit below the timer's resolution still is one. */
+  self->reorder = sentiment_reorder_new (window,
+      timeout > 0 ? (gint64) MAX (1, timeout / GST_USECOND) : 0, verdict_free);
+  self->stream = (SentimentSummary) { 0 };
+  self->failed = FALSE;
+  self->timer_deadline = -1;
+  sentiment_append_header (sentiment_output_get_pending (self->output), format);
+  g_mutex_unlock (&self->lock);
+  return TRUE;
+}
+
+static void
+gst_sentiment_sink_close (GstSentimentSink *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *name = NULL;
+
+  g_mutex_lock (&self->lock);
+  if (self->output != NULL) {
+    name = g_strdup (sentiment_output_get_name (self->output));
+    forget_stream (self);
+    g_clear_pointer (&self->reorder, sentiment_reorder_free);
+    g_ptr_array_set_size (self->leaving, 0);
+    sentiment_output_close (g_steal_pointer (&self->output), &error);
+  }
+  tandem_stream_info_clear (&self->info);
+  g_clear_pointer (&self->labels, g_strfreev);
+  g_clear_pointer (&self->stream_id, g_free);
+  g_mutex_unlock (&self->lock);
+
+  if (error != NULL)
+    GST_ELEMENT_WARNING (self, RESOURCE, CLOSE,
+        (_("Results may be missing in %s: %s"), name, error->message), (NULL));
+}
+
+static GstStateChangeReturn
+gst_sentiment_sink_change_state (GstElement *element, GstStateChange transition)
+{
+  GstSentimentSink *self = GST_SENTIMENT_SINK (element);
+  GstStateChangeReturn result;
+
+  /* Not in start(), which runs on the way to READY: a pipeline that goes to READY and plays
+   * again begins a new file. */
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !gst_sentiment_sink_open (self))
+    return GST_STATE_CHANGE_FAILURE;
+  result = GST_ELEMENT_CLASS (gst_sentiment_sink_parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
+      (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE))
+    gst_sentiment_sink_close (self);
+  return result;
+}
+
+static gboolean
+gst_sentiment_sink_set_caps (GstBaseSink *base, GstCaps *caps)
+{
+  GstSentimentSink *self = GST_SENTIMENT_SINK (base);
+  g_autoptr (GError) error = NULL;
+  TandemStreamInfo info;
+
+  if (!tandem_stream_info_from_caps (&info, caps, &error)) {
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT,
+        (_("The stream of scores is not described completely.")), ("%s", error->message));
+    return FALSE;
+  }
+  g_mutex_lock (&self->lock);
+  /* What waits belongs to the labels of the model before. */
+  if (self->labels != NULL)
+    format_held (self);
+  tandem_stream_info_clear (&self->info);
+  self->info = info;
+  g_strfreev (self->labels);
+  self->labels = sentiment_labels_new ((const char *const *) info.labels, info.classes);
+  g_mutex_unlock (&self->lock);
+  return TRUE;
+}
+
+static gboolean
+gst_sentiment_sink_query (GstBaseSink *base, GstQuery *query)
+{
+  if (tandem_query_is_accepted (query)) {
+    g_autoptr (GstCaps) caps = gst_caps_new_empty_simple (TANDEM_CAPS_LOGITS);
+
+    tandem_query_set_accepted (query, caps, 0);
+    return TRUE;
+  }
+  return GST_BASE_SINK_CLASS (gst_sentiment_sink_parent_class)->query (base, query);
+}
+
+/* A source that serves one sender after the other begins a stream for each. */
+static gboolean
+begin_stream (GstSentimentSink *self, GstEvent *event)
+{
+  const char *stream_id;
+  gboolean is_new;
+
+  gst_event_parse_stream_start (event, &stream_id);
+  g_mutex_lock (&self->lock);
+  is_new = g_strcmp0 (self->stream_id, stream_id) != 0 && self->stream.buffers > 0;
+  g_free (self->stream_id);
+  self->stream_id = g_strdup (stream_id);
+  g_mutex_unlock (&self->lock);
+  return !is_new || finish_stream (self) == GST_FLOW_OK;
+}
+
+static gboolean
+gst_sentiment_sink_event (GstBaseSink *base, GstEvent *event)
+{
+  GstSentimentSink *self = GST_SENTIMENT_SINK (base);
+  gboolean ok = TRUE;
+
+  switch (GST_EVENT_TYPE (event)) {
+    case GST_EVENT_STREAM_START:
+      ok = begin_stream (self, event);
+      break;
+    case GST_EVENT_EOS:
+      ok = finish_stream (self) == GST_FLOW_OK;
+      break;
+    case GST_EVENT_FLUSH_STOP:
+      g_mutex_lock (&self->lock);
+      forget_stream (self);
+      g_mutex_unlock (&self->lock);
+      break;
+    default:
+      break;
+  }
+  if (!ok) {
+    gst_event_unref (event);
+    return FALSE;
+  }
+  return GST_BASE_SINK_CLASS (gst_sentiment_sink_parent_class)->event (base, event);
+}
+
+static gboolean
+gst_sentiment_sink_unlock (GstBaseSink *base)
+{
+  g_cancellable_cancel (GST_SENTIMENT_SINK (base)->cancellable);
+  return TRUE;
+}
+
+static gboolean
+gst_sentiment_sink_unlock_stop (GstBaseSink *base)
+{
+  g_cancellable_reset (GST_SENTIMENT_SINK (base)->cancellable);
+  return TRUE;
+}
+
+/* With the stream lock. Checks the whole buffer before the first result of it leaves. */
+static GPtrArray *
+read_results (GstSentimentSink *self, GstBuffer *buffer, const TandemBatchMeta *meta)
+{
+  g_autoptr (GPtrArray) results = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GError) error = NULL;
+  GstMapInfo map;
+  guint i;
+
+  if (!gst_buffer_map (buffer, &map, GST_MAP_READ)) {
+    GST_ELEMENT_ERROR (self, RESOURCE, READ, (_("Could not read the scores of a batch.")), (NULL));
+    return NULL;
+  }
+  if (meta->n_sequences == 0 ||
+      map.size != meta->n_sequences * tandem_stream_info_get_row_size (&self->info)) {
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT, (_("A batch of scores has the wrong size.")),
+        ("%" G_GSIZE_FORMAT " bytes for %u reviews and %u classes", map.size, meta->n_sequences,
+         self->info.classes));
+    gst_buffer_unmap (buffer, &map);
+    return NULL;
+  }
+  for (i = 0; i < meta->n_sequences && error == NULL; i++) {
+    const float *logits = (const float *) map.data + (gsize) i * self->info.classes;
+    SentimentResult *result = sentiment_result_new (meta->ids[i], meta->labels[i], logits,
+                                                    self->info.classes, &error);
+
+    if (result != NULL)
+      g_ptr_array_add (results, result);
+  }
+  gst_buffer_unmap (buffer, &map);
+  if (error != NULL) {
+    g_autofree char *id = g_strdup_printf ("%" G_GUINT64_FORMAT, meta->ids[i - 1]);
+
+    GST_ELEMENT_ERROR (self, STREAM, FAILED,
+        (_("There is no valid result for review %s: %s. Is the model, or the label, damaged?"), id,
+         error->message), (NULL));
+    return NULL;
+  }
+  return g_steal_pointer (&results);
+}
+
+/* With the stream lock. */
+static GstFlowReturn
+take_buffer (GstSentimentSink *self, GstBuffer *buffer)
+{
+  const TandemBatchMeta *meta = tandem_buffer_get_batch_meta (buffer);
+  g_autoptr (GPtrArray) results = NULL;
+  Batch *batch;
+  gint64 now = g_get_monotonic_time ();
+  guint i;
+
+  if (self->failed)
+    return GST_FLOW_ERROR;
+  if (self->labels == NULL)
+    return GST_FLOW_NOT_NEGOTIATED;
+  if (meta == NULL) {
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT,
+        (_("A batch of scores does not say which reviews it belongs to.")),
+        ("buffer without TandemBatchMeta; keep buffers' metas, or end the pipeline in bertstage"));
+    return GST_FLOW_ERROR;
+  }
+  results = read_results (self, buffer, meta);
+  if (results == NULL)
+    return GST_FLOW_ERROR;
+
+  sentiment_summary_add_buffer (&self->stream, results->len, now);
+  batch = g_new0 (Batch, 1);
+  batch->buffer = gst_buffer_ref (buffer);
+  batch->unwritten = results->len;
+  batch->n_verdicts = results->len;
+  for (i = 0; i < results->len; i++) {
+    Verdict *verdict = g_new0 (Verdict, 1);
+
+    verdict->result = g_steal_pointer (&g_ptr_array_index (results, i));
+    verdict->batch = batch;
+    sentiment_reorder_push (self->reorder, verdict->result->id, verdict, now);
+    format_ready (self);
+  }
+  return write_pending_to_end (self);
+}
+
+static GstFlowReturn
+gst_sentiment_sink_render (GstBaseSink *base, GstBuffer *buffer)
+{
+  GstSentimentSink *self = GST_SENTIMENT_SINK (base);
+  GstFlowReturn flow;
+
+  g_mutex_lock (&self->lock);
+  flow = take_buffer (self, buffer);
+  if (self->output != NULL)
+    arm_timer (self);
+  g_mutex_unlock (&self->lock);
+  return flow;
+}
