@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 model=${TANDEM_MODEL:-$here/models/tinybert-imdb}
 format=${TANDEM_FORMAT:-text}
 host=${TANDEM_HOST:-127.0.0.1}
-port=${TANDEM_PORT:-5170}
+port=${TANDEM_PORT:-10300}
 insecure=false
 
 while [ $# -gt 0 ]; do

@@ -115,6 +115,7 @@ struct _GstSentimentSink
   char **labels;
   SentimentSummary stream;
   char *stream_id;
+  gboolean summed_up;           /* nothing came since the last summary */
   gboolean failed;
   GstClock *clock;
   GstClockID timer;
@@ -539,8 +540,9 @@ finish_stream (GstSentimentSink *self)
     format_held (self);
     flow = write_pending_to_end (self);
   }
-  if (flow == GST_FLOW_OK)
+  if (flow == GST_FLOW_OK && !self->summed_up)
     post_summary (self);
+  self->summed_up = TRUE;
   forget_stream (self);
   g_mutex_unlock (&self->lock);
   return flow;
@@ -577,6 +579,7 @@ gst_sentiment_sink_open (GstSentimentSink *self)
   self->reorder = sentiment_reorder_new (window,
       timeout > 0 ? (gint64) MAX (1, timeout / GST_USECOND) : 0, verdict_free);
   self->stream = (SentimentSummary) { 0 };
+  self->summed_up = FALSE;
   self->failed = FALSE;
   self->timer_deadline = -1;
   sentiment_append_header (sentiment_output_get_pending (self->output), format);
@@ -661,7 +664,8 @@ gst_sentiment_sink_query (GstBaseSink *base, GstQuery *query)
   return GST_BASE_SINK_CLASS (gst_sentiment_sink_parent_class)->query (base, query);
 }
 
-/* A source that serves one sender after the other begins a stream for each. */
+/* A source that serves one sender after the other begins a stream for each, and may say that one is
+ * done before the next begins. */
 static gboolean
 begin_stream (GstSentimentSink *self, GstEvent *event)
 {
@@ -687,6 +691,7 @@ gst_sentiment_sink_event (GstBaseSink *base, GstEvent *event)
     case GST_EVENT_STREAM_START:
       ok = begin_stream (self, event);
       break;
+    case GST_EVENT_STREAM_GROUP_DONE:
     case GST_EVENT_EOS:
       ok = finish_stream (self) == GST_FLOW_OK;
       break;
@@ -785,6 +790,7 @@ take_buffer (GstSentimentSink *self, GstBuffer *buffer)
     return GST_FLOW_ERROR;
 
   sentiment_summary_add_buffer (&self->stream, results->len, now);
+  self->summed_up = FALSE;
   batch = g_new0 (Batch, 1);
   batch->buffer = gst_buffer_ref (buffer);
   batch->unwritten = results->len;

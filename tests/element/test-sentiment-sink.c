@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <gst/check/gstharness.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tandem.h"
 
@@ -342,6 +344,24 @@ test_next_stream (Fixture *f, gconstpointer data)
   assert_ids (f, "0 2 0 1 ");
 }
 
+/* The end of one sender's stream is told before the next comes. */
+static void
+test_stream_done (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GstMessage) summary = NULL;
+
+  push_one (f, 2);
+  gst_harness_push_event (f->harness, gst_event_new_stream_group_done (1));
+  assert_ids (f, "2 ");
+  g_assert_cmpint (f->completed, ==, 1);
+  summary = pop_element_message (f, "tandem-summary");
+  g_assert_nonnull (summary);
+  /* There is nothing new to say at the end. */
+  gst_harness_push_event (f->harness, gst_event_new_stream_start ("another"));
+  gst_harness_push_event (f->harness, gst_event_new_eos ());
+  g_assert_null (pop_element_message (f, "tandem-summary"));
+}
+
 static void
 test_nan (Fixture *f, gconstpointer data)
 {
@@ -421,6 +441,83 @@ test_states (Fixture *f, gconstpointer data)
     gst_object_unref (pad);
     gst_object_unref (sink);
   }
+}
+
+static gpointer
+push_in_thread (gpointer data)
+{
+  return GINT_TO_POINTER (push_one (data, 0));
+}
+
+/* A pipe that is full, so that the sink waits for its reader. */
+static void
+block_sink (Fixture *f, int *fds, GThread **thread)
+{
+  const char filler[1024] = { 0 };
+  g_autofree char *location = NULL;
+  GstElement *sink;
+
+  g_assert_cmpint (pipe (fds), ==, 0);
+  g_assert_cmpint (fcntl (fds[1], F_SETFL, O_NONBLOCK), ==, 0);
+  while (write (fds[1], filler, sizeof filler) > 0);
+  g_assert_cmpint (fcntl (fds[1], F_SETFL, 0), ==, 0);
+
+  gst_element_set_state (f->harness->element, GST_STATE_READY);
+  location = g_strdup_printf ("/proc/self/fd/%d", fds[1]);
+  sink = gst_harness_find_element (f->harness, "sentimentsink");
+  g_object_set (sink, "location", location, NULL);
+  gst_object_unref (sink);
+  gst_element_set_state (f->harness->element, GST_STATE_PLAYING);
+  /* READY forgot these. */
+  gst_pad_push_event (f->harness->srcpad, gst_event_new_stream_start ("s"));
+  gst_harness_set_src_caps_str (f->harness, CAPS);
+  *thread = g_thread_new ("push", push_in_thread, f);
+  g_usleep (100000);
+  g_assert_cmpint (g_atomic_int_get (&f->completed), ==, 0);
+}
+
+/* A reader that stalls does not keep the pipeline from stopping. */
+static void
+test_stops_while_blocked (Fixture *f, gconstpointer data)
+{
+  GThread *thread;
+  int fds[2];
+
+  block_sink (f, fds, &thread);
+  gst_element_set_state (f->harness->element, GST_STATE_NULL);
+  g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (thread)), ==, GST_FLOW_FLUSHING);
+  g_assert_cmpint (f->completed, ==, 0);
+  close_sink (f);
+  g_assert_cmpint (f->dropped, ==, 1);
+  close (fds[0]);
+  close (fds[1]);
+}
+
+/* After a pause the result that was on its way goes out, once. */
+static void
+test_pauses_while_blocked (Fixture *f, gconstpointer data)
+{
+  g_autofree char *buffer = g_malloc0 (1 << 21);
+  GThread *thread;
+  gssize n;
+  int fds[2];
+
+  block_sink (f, fds, &thread);
+  gst_element_set_state (f->harness->element, GST_STATE_PAUSED);
+  gst_element_set_state (f->harness->element, GST_STATE_PLAYING);
+  g_usleep (50000);
+  g_assert_cmpint (g_atomic_int_get (&f->completed), ==, 0);
+  n = read (fds[0], buffer, 1 << 21);
+  g_assert_cmpint (n, >, 0);
+  g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (thread)), ==, GST_FLOW_OK);
+  g_assert_cmpint (f->completed, ==, 1);
+  memset (buffer, 0, n);
+  n = read (fds[0], buffer, 1 << 21);
+  g_assert_cmpint (n, >, 0);
+  g_assert_nonnull (g_strrstr_len (buffer, n, "0: positive 0.731\n"));
+  close_sink (f);
+  close (fds[0]);
+  close (fds[1]);
 }
 
 static void
@@ -505,10 +602,13 @@ main (int argc, char **argv)
   ADD ("/sentimentsink/dropped-when-stopped", "", test_dropped_when_stopped);
   ADD ("/sentimentsink/flush", "", test_flush);
   ADD ("/sentimentsink/next-stream", "", test_next_stream);
+  ADD ("/sentimentsink/stream-done", "", test_stream_done);
   ADD ("/sentimentsink/nan", "", test_nan);
   ADD ("/sentimentsink/bad-buffers", "", test_bad_buffers);
   ADD ("/sentimentsink/accepted-query", "", test_accepted_query);
   ADD ("/sentimentsink/states", "", test_states);
+  ADD ("/sentimentsink/stops-while-blocked", "", test_stops_while_blocked);
+  ADD ("/sentimentsink/pauses-while-blocked", "", test_pauses_while_blocked);
   g_test_add_func ("/sentimentsink/bad-locations", test_bad_locations);
   g_test_add_func ("/sentimentsink/standard-output", test_standard_output);
   return g_test_run ();
