@@ -36,12 +36,7 @@
 
 #include <glib/gi18n-lib.h>
 
-#include "sentiment-output.h"
-#include "sentiment-reorder.h"
-#include "sentiment-summary.h"
-#include "sentiment-writer.h"
-#include "stream/tandem-batch-meta.h"
-#include "stream/tandem-caps.h"
+#include "sentiment-stream.h"
 
 GST_DEBUG_CATEGORY_STATIC (sentiment_sink_debug);
 #define GST_CAT_DEFAULT sentiment_sink_debug
@@ -72,21 +67,6 @@ static GParamSpec *properties[N_PROPERTIES];
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (TANDEM_CAPS_LOGITS ", classes = (int) [ 1, 65536 ]"));
 
-/* A buffer whose results are not all written. */
-typedef struct
-{
-  GstBuffer *buffer;
-  guint unwritten;              /* results that the system did not take yet */
-  guint n_verdicts;             /* verdicts that refer to it */
-} Batch;
-
-/* A result on its way out. */
-typedef struct
-{
-  SentimentResult *result;
-  Batch *batch;
-} Verdict;
-
 struct _GstSentimentSink
 {
   GstBaseSink parent;
@@ -107,13 +87,7 @@ struct _GstSentimentSink
    * it, so that they come in the order of the results. It comes after the base class's
    * preroll lock and before the object lock. */
   GMutex lock;
-  SentimentOutput *output;      /* NULL below PAUSED */
-  SentimentFormat stream_format;        /* fixed while the file is open */
-  SentimentReorder *reorder;
-  GPtrArray *leaving;           /* of Verdict: formatted, not known to be written */
-  TandemStreamInfo info;
-  char **labels;
-  SentimentSummary stream;
+  SentimentStream *stream;      /* NULL below PAUSED */
   char *stream_id;
   gboolean summed_up;           /* nothing came since the last summary */
   gboolean failed;
@@ -210,19 +184,6 @@ gst_sentiment_sink_class_init (GstSentimentSinkClass *klass)
 }
 
 static void
-verdict_free (gpointer data)
-{
-  Verdict *verdict = data;
-
-  if (--verdict->batch->n_verdicts == 0) {
-    gst_buffer_unref (verdict->batch->buffer);
-    g_free (verdict->batch);
-  }
-  g_free (verdict->result);
-  g_free (verdict);
-}
-
-static void
 gst_sentiment_sink_init (GstSentimentSink *self)
 {
   GstBaseSink *base = GST_BASE_SINK (self);
@@ -237,7 +198,6 @@ gst_sentiment_sink_init (GstSentimentSink *self)
   g_mutex_init (&self->lock);
   self->cancellable = g_cancellable_new ();
   self->clock = gst_system_clock_obtain ();
-  self->leaving = g_ptr_array_new_with_free_func (verdict_free);
 }
 
 static void
@@ -245,7 +205,6 @@ gst_sentiment_sink_finalize (GObject *object)
 {
   GstSentimentSink *self = GST_SENTIMENT_SINK (object);
 
-  g_ptr_array_unref (self->leaving);
   gst_object_unref (self->clock);
   g_object_unref (self->cancellable);
   g_mutex_clear (&self->lock);
@@ -323,15 +282,26 @@ gst_sentiment_sink_get_property (GObject *object, guint id, GValue *value, GPara
   GST_OBJECT_UNLOCK (self);
 }
 
+/* With the stream lock. */
 static void
-post_result (GstSentimentSink *self, const SentimentResult *result)
+on_written (const SentimentResult *result, const char *label, const char *expected,
+            gpointer user_data)
 {
-  GstStructure *s = gst_structure_new ("tandem-result", "id", G_TYPE_UINT64, result->id, "label",
-      G_TYPE_STRING, self->labels[result->winner], "class", G_TYPE_INT, (int) result->winner,
-      "probability", G_TYPE_DOUBLE, result->probability, NULL);
+  GstSentimentSink *self = user_data;
+  gboolean post_messages;
   GValue logits = G_VALUE_INIT;
+  GstStructure *s;
   guint i;
 
+  GST_OBJECT_LOCK (self);
+  post_messages = self->post_messages;
+  GST_OBJECT_UNLOCK (self);
+  if (!post_messages)
+    return;
+
+  s = gst_structure_new ("tandem-result", "id", G_TYPE_UINT64, result->id, "label", G_TYPE_STRING,
+      label, "class", G_TYPE_INT, (int) result->winner, "probability", G_TYPE_DOUBLE,
+      result->probability, NULL);
   gst_value_array_init (&logits, result->n_logits);
   for (i = 0; i < result->n_logits; i++) {
     GValue item = G_VALUE_INIT;
@@ -341,32 +311,9 @@ post_result (GstSentimentSink *self, const SentimentResult *result)
     gst_value_array_append_and_take_value (&logits, &item);
   }
   gst_structure_take_value (s, "logits", &logits);
-  if (result->expected != TANDEM_LABEL_UNKNOWN)
-    gst_structure_set (s, "expected", G_TYPE_STRING, self->labels[result->expected], NULL);
+  if (expected != NULL)
+    gst_structure_set (s, "expected", G_TYPE_STRING, expected, NULL);
   gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), s));
-}
-
-/* With the stream lock. Tells everybody about results that the system took. */
-static void
-settle (GstSentimentSink *self)
-{
-  gboolean post_messages;
-  guint i;
-
-  GST_OBJECT_LOCK (self);
-  post_messages = self->post_messages;
-  GST_OBJECT_UNLOCK (self);
-
-  for (i = 0; i < self->leaving->len; i++) {
-    const Verdict *verdict = g_ptr_array_index (self->leaving, i);
-
-    sentiment_summary_add_result (&self->stream, verdict->result);
-    if (post_messages)
-      post_result (self, verdict->result);
-    if (--verdict->batch->unwritten == 0)
-      tandem_batch_meta_complete (tandem_buffer_get_batch_meta (verdict->batch->buffer));
-  }
-  g_ptr_array_set_size (self->leaving, 0);
 }
 
 /* With the stream lock. Hands what is pending to the system; returns FLUSHING, with the rest
@@ -376,21 +323,19 @@ write_pending (GstSentimentSink *self)
 {
   g_autoptr (GError) error = NULL;
 
-  if (sentiment_output_write (self->output, self->cancellable, &error)) {
-    settle (self);
+  if (sentiment_stream_write (self->stream, self->cancellable, &error))
     return GST_FLOW_OK;
-  }
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return GST_FLOW_FLUSHING;
 
   self->failed = TRUE;
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE))
     GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT,
-        (_("No space left to write results to %s."), sentiment_output_get_name (self->output)),
+        (_("No space left to write results to %s."), sentiment_stream_get_name (self->stream)),
         ("%s", error->message));
   else
     GST_ELEMENT_ERROR (self, RESOURCE, WRITE,
-        (_("Could not write results to %s: %s"), sentiment_output_get_name (self->output),
+        (_("Could not write results to %s: %s"), sentiment_stream_get_name (self->stream),
          error->message), (NULL));
   return GST_FLOW_ERROR;
 }
@@ -413,36 +358,6 @@ write_pending_to_end (GstSentimentSink *self)
 
 /* With the stream lock. */
 static void
-format_verdict (GstSentimentSink *self, Verdict *verdict)
-{
-  sentiment_append_result (sentiment_output_get_pending (self->output), self->stream_format,
-                           verdict->result, (const char *const *) self->labels);
-  g_ptr_array_add (self->leaving, verdict);
-}
-
-/* With the stream lock. */
-static void
-format_ready (GstSentimentSink *self)
-{
-  gint64 now = g_get_monotonic_time ();
-  Verdict *verdict;
-
-  while ((verdict = sentiment_reorder_pop (self->reorder, now)) != NULL)
-    format_verdict (self, verdict);
-}
-
-/* With the stream lock. */
-static void
-format_held (GstSentimentSink *self)
-{
-  Verdict *verdict;
-
-  while ((verdict = sentiment_reorder_pop_any (self->reorder)) != NULL)
-    format_verdict (self, verdict);
-}
-
-/* With the stream lock. */
-static void
 disarm_timer (GstSentimentSink *self)
 {
   if (self->timer != NULL) {
@@ -458,7 +373,7 @@ static gboolean on_timeout (GstClock *clock, GstClockTime time, GstClockID id, g
 static void
 arm_timer (GstSentimentSink *self)
 {
-  gint64 deadline = sentiment_reorder_get_deadline (self->reorder);
+  gint64 deadline = sentiment_stream_get_deadline (self->stream);
   gint64 wait;
 
   if (deadline == self->timer_deadline)
@@ -482,7 +397,7 @@ on_timeout (GstClock *clock, GstClockTime time, GstClockID id, gpointer user_dat
   /* Another timer may have taken this one's place while it waited for the lock. */
   if (self->timer == id) {
     disarm_timer (self);
-    format_ready (self);
+    sentiment_stream_advance (self->stream, g_get_monotonic_time ());
     if (!self->failed)
       write_pending (self);
     arm_timer (self);
@@ -495,7 +410,7 @@ on_timeout (GstClock *clock, GstClockTime time, GstClockID id, gpointer user_dat
 static void
 post_summary (GstSentimentSink *self)
 {
-  const SentimentSummary *stream = &self->stream;
+  const SentimentSummary *stream = sentiment_stream_get_summary (self->stream);
   double rate = sentiment_summary_get_rate (stream);
   GstStructure *s = gst_structure_new ("tandem-summary", "reviews", G_TYPE_UINT64, stream->reviews,
       "labelled", G_TYPE_UINT64, stream->labelled, "correct", G_TYPE_UINT64, stream->correct, NULL);
@@ -523,8 +438,7 @@ static void
 forget_stream (GstSentimentSink *self)
 {
   disarm_timer (self);
-  sentiment_reorder_reset (self->reorder);
-  self->stream = (SentimentSummary) { 0 };
+  sentiment_stream_reset (self->stream);
 }
 
 /* In the streaming thread, with the preroll lock (which the base class holds for serialized events
@@ -537,7 +451,7 @@ finish_stream (GstSentimentSink *self)
   g_mutex_lock (&self->lock);
   flow = self->failed ? GST_FLOW_ERROR : GST_FLOW_OK;
   if (flow == GST_FLOW_OK) {
-    format_held (self);
+    sentiment_stream_drain (self->stream);
     flow = write_pending_to_end (self);
   }
   if (flow == GST_FLOW_OK && !self->summed_up)
@@ -553,6 +467,7 @@ gst_sentiment_sink_open (GstSentimentSink *self)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *location = NULL;
+  SentimentOutput *output;
   SentimentFormat format;
   guint window;
   GstClockTime timeout;
@@ -564,25 +479,21 @@ gst_sentiment_sink_open (GstSentimentSink *self)
   timeout = self->reorder_timeout;
   GST_OBJECT_UNLOCK (self);
 
-  g_mutex_lock (&self->lock);
-  self->output = sentiment_output_open (location, &error);
-  if (self->output == NULL) {
+  output = sentiment_output_open (location, &error);
+  if (output == NULL) {
     g_autofree char *name = g_filename_display_name (location);
 
-    g_mutex_unlock (&self->lock);
     GST_ELEMENT_ERROR (self, RESOURCE, OPEN_WRITE,
         (_("Could not open %s for writing results: %s"), name, error->message), (NULL));
     return FALSE;
   }
-  self->stream_format = format;
+  g_mutex_lock (&self->lock);
   /* A limit below the timer's resolution still is one. */
-  self->reorder = sentiment_reorder_new (window,
-      timeout > 0 ? (gint64) MAX (1, timeout / GST_USECOND) : 0, verdict_free);
-  self->stream = (SentimentSummary) { 0 };
+  self->stream = sentiment_stream_new (output, format, window,
+      timeout > 0 ? (gint64) MAX (1, timeout / GST_USECOND) : 0, on_written, self);
   self->summed_up = FALSE;
   self->failed = FALSE;
   self->timer_deadline = -1;
-  sentiment_append_header (sentiment_output_get_pending (self->output), format);
   g_mutex_unlock (&self->lock);
   return TRUE;
 }
@@ -594,15 +505,11 @@ gst_sentiment_sink_close (GstSentimentSink *self)
   g_autofree char *name = NULL;
 
   g_mutex_lock (&self->lock);
-  if (self->output != NULL) {
-    name = g_strdup (sentiment_output_get_name (self->output));
-    forget_stream (self);
-    g_clear_pointer (&self->reorder, sentiment_reorder_free);
-    g_ptr_array_set_size (self->leaving, 0);
-    sentiment_output_close (g_steal_pointer (&self->output), &error);
+  if (self->stream != NULL) {
+    name = g_strdup (sentiment_stream_get_name (self->stream));
+    disarm_timer (self);
+    sentiment_stream_free (g_steal_pointer (&self->stream), &error);
   }
-  tandem_stream_info_clear (&self->info);
-  g_clear_pointer (&self->labels, g_strfreev);
   g_clear_pointer (&self->stream_id, g_free);
   g_mutex_unlock (&self->lock);
 
@@ -633,7 +540,7 @@ gst_sentiment_sink_set_caps (GstBaseSink *base, GstCaps *caps)
 {
   GstSentimentSink *self = GST_SENTIMENT_SINK (base);
   g_autoptr (GError) error = NULL;
-  TandemStreamInfo info;
+  g_auto (TandemStreamInfo) info = { 0 };
 
   if (!tandem_stream_info_from_caps (&info, caps, &error)) {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
@@ -641,13 +548,7 @@ gst_sentiment_sink_set_caps (GstBaseSink *base, GstCaps *caps)
     return FALSE;
   }
   g_mutex_lock (&self->lock);
-  /* What waits belongs to the labels of the model before. */
-  if (self->labels != NULL)
-    format_held (self);
-  tandem_stream_info_clear (&self->info);
-  self->info = info;
-  g_strfreev (self->labels);
-  self->labels = sentiment_labels_new ((const char *const *) info.labels, info.classes);
+  sentiment_stream_set_info (self->stream, &info);
   g_mutex_unlock (&self->lock);
   return TRUE;
 }
@@ -674,7 +575,7 @@ begin_stream (GstSentimentSink *self, GstEvent *event)
 
   gst_event_parse_stream_start (event, &stream_id);
   g_mutex_lock (&self->lock);
-  is_new = g_strcmp0 (self->stream_id, stream_id) != 0 && self->stream.buffers > 0;
+  is_new = g_strcmp0 (self->stream_id, stream_id) != 0 && sentiment_stream_get_summary (self->stream)->buffers > 0;
   g_free (self->stream_id);
   self->stream_id = g_strdup (stream_id);
   g_mutex_unlock (&self->lock);
@@ -724,86 +625,31 @@ gst_sentiment_sink_unlock_stop (GstBaseSink *base)
   return TRUE;
 }
 
-/* With the stream lock. Checks the whole buffer before the first result of it leaves. */
-static GPtrArray *
-read_results (GstSentimentSink *self, GstBuffer *buffer, const TandemBatchMeta *meta)
-{
-  g_autoptr (GPtrArray) results = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GError) error = NULL;
-  GstMapInfo map;
-  guint i;
-
-  if (!gst_buffer_map (buffer, &map, GST_MAP_READ)) {
-    GST_ELEMENT_ERROR (self, RESOURCE, READ, (_("Could not read the scores of a batch.")), (NULL));
-    return NULL;
-  }
-  if (meta->n_sequences == 0 ||
-      map.size != meta->n_sequences * tandem_stream_info_get_row_size (&self->info)) {
-    GST_ELEMENT_ERROR (self, STREAM, FORMAT, (_("A batch of scores has the wrong size.")),
-        ("%" G_GSIZE_FORMAT " bytes for %u reviews and %u classes", map.size, meta->n_sequences,
-         self->info.classes));
-    gst_buffer_unmap (buffer, &map);
-    return NULL;
-  }
-  for (i = 0; i < meta->n_sequences && error == NULL; i++) {
-    const float *logits = (const float *) map.data + (gsize) i * self->info.classes;
-    SentimentResult *result = sentiment_result_new (meta->ids[i], meta->labels[i], logits,
-                                                    self->info.classes, &error);
-
-    if (result != NULL)
-      g_ptr_array_add (results, result);
-  }
-  gst_buffer_unmap (buffer, &map);
-  if (error != NULL) {
-    g_autofree char *id = g_strdup_printf ("%" G_GUINT64_FORMAT, meta->ids[i - 1]);
-
-    GST_ELEMENT_ERROR (self, STREAM, FAILED,
-        (_("There is no valid result for review %s: %s. Is the model, or the label, damaged?"), id,
-         error->message), (NULL));
-    return NULL;
-  }
-  return g_steal_pointer (&results);
-}
-
 /* With the stream lock. */
 static GstFlowReturn
 take_buffer (GstSentimentSink *self, GstBuffer *buffer)
 {
-  const TandemBatchMeta *meta = tandem_buffer_get_batch_meta (buffer);
-  g_autoptr (GPtrArray) results = NULL;
-  Batch *batch;
-  gint64 now = g_get_monotonic_time ();
-  guint i;
+  g_autoptr (GError) error = NULL;
 
   if (self->failed)
     return GST_FLOW_ERROR;
-  if (self->labels == NULL)
+  if (sentiment_stream_push (self->stream, buffer, g_get_monotonic_time (), &error)) {
+    self->summed_up = FALSE;
+    return write_pending_to_end (self);
+  }
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_INITIALIZED))
     return GST_FLOW_NOT_NEGOTIATED;
-  if (meta == NULL) {
+  self->failed = TRUE;
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA))
+    GST_ELEMENT_ERROR (self, STREAM, FAILED,
+        (_("A result is not valid: %s. Is the model, or the label, damaged?"), error->message),
+        (NULL));
+  else
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-        (_("A batch of scores does not say which reviews it belongs to.")),
-        ("buffer without TandemBatchMeta; keep buffers' metas, or end the pipeline in bertstage"));
-    return GST_FLOW_ERROR;
-  }
-  results = read_results (self, buffer, meta);
-  if (results == NULL)
-    return GST_FLOW_ERROR;
-
-  sentiment_summary_add_buffer (&self->stream, results->len, now);
-  self->summed_up = FALSE;
-  batch = g_new0 (Batch, 1);
-  batch->buffer = gst_buffer_ref (buffer);
-  batch->unwritten = results->len;
-  batch->n_verdicts = results->len;
-  for (i = 0; i < results->len; i++) {
-    Verdict *verdict = g_new0 (Verdict, 1);
-
-    verdict->result = g_steal_pointer (&g_ptr_array_index (results, i));
-    verdict->batch = batch;
-    sentiment_reorder_push (self->reorder, verdict->result->id, verdict, now);
-    format_ready (self);
-  }
-  return write_pending_to_end (self);
+        (_("A batch of scores is not valid: %s. What stands before this element?"),
+         error->message), (NULL));
+  return GST_FLOW_ERROR;
 }
 
 static GstFlowReturn
@@ -814,8 +660,7 @@ gst_sentiment_sink_render (GstBaseSink *base, GstBuffer *buffer)
 
   g_mutex_lock (&self->lock);
   flow = take_buffer (self, buffer);
-  if (self->output != NULL)
-    arm_timer (self);
+  arm_timer (self);
   g_mutex_unlock (&self->lock);
   return flow;
 }

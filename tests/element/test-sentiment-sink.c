@@ -376,22 +376,56 @@ test_nan (Fixture *f, gconstpointer data)
 }
 
 static void
-test_bad_buffers (Fixture *f, gconstpointer data)
+test_no_meta (Fixture *f, gconstpointer data)
 {
-  const guint64 id = 0;
-  const gint32 label = 2;
   const float logits[] = { 0.0f, 1.0f };
-  GstBuffer *buffer = gst_buffer_new_memdup (logits, 4);
 
-  g_assert_cmpint (gst_harness_push (f->harness, gst_buffer_ref (buffer)), ==, GST_FLOW_ERROR);
-  assert_error (f, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT, "which reviews");
-  buffer = gst_buffer_make_writable (buffer);
+  g_assert_cmpint (gst_harness_push (f->harness, gst_buffer_new_memdup (logits, sizeof logits)),
+                   ==, GST_FLOW_ERROR);
+  assert_error (f, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT, "TandemBatchMeta");
+}
+
+static void
+test_wrong_size (Fixture *f, gconstpointer data)
+{
+  const float logits[] = { 0.0f, 1.0f, 2.0f };
+  GstBuffer *buffer = gst_buffer_new_memdup (logits, sizeof logits);
+
   tandem_buffer_add_batch_meta (buffer, 1, NULL, NULL, NULL);
   g_assert_cmpint (gst_harness_push (f->harness, buffer), ==, GST_FLOW_ERROR);
-  assert_error (f, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT, "size");
-  g_assert_cmpint (gst_harness_push (f->harness, make_batch (f, 1, &id, &label, logits)), ==,
+  assert_error (f, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT, "12 bytes for 1 reviews");
+}
+
+/* What came before is written, and nothing of the bad batch or after it. */
+static void
+test_wrong_label (Fixture *f, gconstpointer data)
+{
+  const guint64 ids[] = { 1, 2 };
+  const gint32 labels[] = { 1, 2 };
+  const float logits[] = { 0.0f, 1.0f, 0.0f, 1.0f };
+
+  push_one (f, 0);
+  g_assert_cmpint (gst_harness_push (f->harness, make_batch (f, 2, ids, labels, logits)), ==,
                    GST_FLOW_ERROR);
-  assert_error (f, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED, "2 classes");
+  assert_error (f, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED, "review 2 is labelled with class 2");
+  g_assert_cmpint (push_one (f, 1), ==, GST_FLOW_ERROR);
+  assert_ids (f, "0 ");
+  g_assert_cmpint (f->completed, ==, 1);
+  g_assert_cmpint (f->dropped, ==, 2);
+}
+
+/* Results that still wait when another model's begin keep their own labels. */
+static void
+test_other_labels (Fixture *f, gconstpointer data)
+{
+  g_autofree char *contents = NULL;
+
+  push_one (f, 1);
+  gst_harness_set_src_caps_str (f->harness, "application/x-tandem-logits, model=(string)" FP
+                                ", classes=(int)2, labels=(string)< bad, good >");
+  push_one (f, 0);
+  contents = read_results (f);
+  g_assert_cmpstr (contents, ==, "0: good 0.731\n1: positive 0.731\n");
 }
 
 static void
@@ -604,7 +638,10 @@ main (int argc, char **argv)
   ADD ("/sentimentsink/next-stream", "", test_next_stream);
   ADD ("/sentimentsink/stream-done", "", test_stream_done);
   ADD ("/sentimentsink/nan", "", test_nan);
-  ADD ("/sentimentsink/bad-buffers", "", test_bad_buffers);
+  ADD ("/sentimentsink/no-meta", "", test_no_meta);
+  ADD ("/sentimentsink/wrong-size", "", test_wrong_size);
+  ADD ("/sentimentsink/wrong-label", "", test_wrong_label);
+  ADD ("/sentimentsink/other-labels", "", test_other_labels);
   ADD ("/sentimentsink/accepted-query", "", test_accepted_query);
   ADD ("/sentimentsink/states", "", test_states);
   ADD ("/sentimentsink/stops-while-blocked", "", test_stops_while_blocked);
