@@ -6,6 +6,11 @@
 
 #include <string.h>
 
+/**
+ * tandem_batch_meta_api_get_type: (skip)
+ *
+ * Returns: the type by which gst_buffer_get_meta() finds a batch meta
+ */
 GType
 tandem_batch_meta_api_get_type (void)
 {

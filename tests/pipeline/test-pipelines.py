@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The ready pipelines: their lines parse, they run, and all say the same."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+import tap
+
+NAMES = ('one-device', 'two-stages', 'two-devices-client', 'two-devices-server')
+PARSE_LAUNCH = sys.argv[1]
+TIMEOUT = 60
+
+
+def path_of(name):
+    return os.path.join(tap.ROOT, 'pipelines', name)
+
+
+def samples():
+    with open(path_of('samples.txt'), 'rb') as file:
+        return file.read()
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return str(sock.getsockname()[1])
+
+
+def run(name, *arguments, **options):
+    options.setdefault('stdin', subprocess.DEVNULL)
+    if 'input' in options:
+        del options['stdin']
+    return subprocess.run([path_of(name), *arguments], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=TIMEOUT, check=False, **options)
+
+
+def must_run(name, *arguments, **options):
+    result = run(name, *arguments, **options)
+    assert result.returncode == 0, (name, result.returncode, result.stderr.decode())
+    return result
+
+
+def read_json(output, count):
+    """Nothing but one object a line, in the order of the ids."""
+    results = [json.loads(line) for line in output.decode().splitlines()]
+    assert [result['id'] for result in results] == list(range(count)), output
+    for result in results:
+        assert result['label'] in ('negative', 'positive'), result
+        assert 0.5 <= result['probability'] <= 1.0, result
+        assert len(result['logits']) == 2, result
+    return results
+
+
+def run_two_devices(reviews):
+    port = free_port()
+    with subprocess.Popen([path_of('two-devices-server'), '--port', port, '--format', 'json'],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as server:
+        try:
+            wait_for_listener(port, server)
+            must_run('two-devices-client', '--port', port, input=reviews)
+            output, messages = server.communicate(timeout=TIMEOUT)
+        except BaseException:
+            server.kill()
+            raise
+    assert server.returncode == 0, messages.decode()
+    return output
+
+
+def wait_for_listener(port, process):
+    wanted = '0100007F:%04X 00000000:0000 0A' % int(port)
+    for _ in range(TIMEOUT * 50):
+        with open('/proc/net/tcp', encoding='ascii') as table:
+            if wanted in table.read():
+                return
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError('the server ended: ' + process.stderr.read().decode())
+    raise AssertionError('the server does not listen')
+
+
+@tap.case('help')
+def test_help():
+    for name in (*NAMES, 'quickstart'):
+        result = must_run(name, '--help')
+        assert result.stdout.startswith(b'Usage: pipelines/' + name.encode()), result.stdout
+        assert run(name, '--nonsense').returncode == 2
+        assert run(name, '--model').returncode == 2
+
+
+@tap.case('lines-parse')
+def test_lines_parse():
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(PARSE_LAUNCH, os.path.join(folder, 'gst-launch-1.0'))
+        environment = dict(os.environ, PATH=folder + ':' + os.environ['PATH'])
+        model = os.path.join(folder, 'a model')
+        os.mkdir(model)
+        for name in NAMES:
+            must_run(name, '--model', model, env=environment)
+        # The check can fail.
+        assert run('one-device', '--model', model, '--format', 'wrong', env=environment).returncode
+
+
+@tap.case('missing-model')
+def test_missing_model():
+    for name in (*NAMES, 'quickstart'):
+        result = run(name, '--model', '/nowhere/model')
+        assert result.returncode == 1, name
+        assert b'/nowhere/model' in result.stderr, result.stderr
+
+
+@tap.case('all-say-the-same')
+def test_all_say_the_same():
+    tap.need_model()
+    reviews = samples()
+    count = reviews.count(b'\n')
+    one = must_run('one-device', '--format', 'json', input=reviews).stdout
+    read_json(one, count)
+    two = must_run('two-stages', '--format', 'json', input=reviews).stdout
+    assert two == one, (one, two)
+    devices = run_two_devices(reviews)
+    assert devices == one, (one, devices)
+
+
+@tap.case('samples-are-understood')
+def test_samples_are_understood():
+    tap.need_model()
+    results = read_json(must_run('one-device', '--format', 'json', input=samples()).stdout, 8)
+    expected = [index % 2 == 0 for index in range(8)]
+    right = sum((result['label'] == 'positive') == is_good
+                for result, is_good in zip(results, expected))
+    assert right >= 7, results
+
+
+@tap.case('stop-word')
+def test_stop_word():
+    tap.need_model()
+    result = must_run('one-device', input=b'Wonderful.\ndone\nTerrible.\n')
+    assert result.stdout.count(b'\n') == 1, result.stdout
+    assert b'1 review' in result.stderr, result.stderr
+
+
+@tap.case('answers-at-once')
+def test_answers_at_once():
+    """Somebody who types gets an answer before the next line."""
+    tap.need_model()
+    with subprocess.Popen([path_of('one-device')], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        for number in range(3):
+            process.stdin.write(b'What a wonderful film.\n')
+            process.stdin.flush()
+            assert process.stdout.readline().startswith(b'%d: positive' % number)
+        process.stdin.write(b'done\n')
+        process.stdin.flush()
+        # The end of standard input is not needed.
+        assert process.wait(TIMEOUT) == 0
+
+
+@tap.case('quickstart/piped')
+def test_quickstart_piped():
+    tap.need_model()
+    result = must_run('quickstart', '--format', 'json', input=b'Great fun.\nA waste of time.\n')
+    read_json(result.stdout, 2)
+    assert b'Device 1' in result.stderr and b'Device 2' in result.stderr, result.stderr
+
+
+@tap.case('quickstart/samples')
+def test_quickstart_samples():
+    tap.need_model()
+    reviews = samples()
+    one = must_run('one-device', '--format', 'json', input=reviews).stdout
+    for arguments in (('--format', 'json'), ('--format', 'json', '--samples')):
+        assert must_run('quickstart', *arguments).stdout == one
+
+
+@tap.case('quickstart/typed')
+def test_quickstart_typed():
+    tap.need_model()
+    master, slave = os.openpty()
+    with subprocess.Popen([path_of('quickstart')], stdin=slave, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, start_new_session=True) as process:
+        os.close(slave)
+        for _ in range(8):
+            process.stdout.readline()
+        os.write(master, b'What a wonderful film.\n')
+        assert process.stdout.readline().startswith(b'8: positive')
+        os.write(master, b'done\n')
+        output, messages = process.communicate(timeout=TIMEOUT)
+    os.close(master)
+    assert process.returncode == 0, messages.decode()
+    assert output == b'', output
+    assert messages.count(b"Enter a review (or type 'done' to finish)") == 2, messages
+
+
+@tap.case('quickstart/interrupted')
+def test_quickstart_interrupted():
+    """Ctrl-C leaves no process behind."""
+    tap.need_model()
+    with subprocess.Popen([path_of('quickstart')], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          start_new_session=True) as process:
+        process.stdin.write(b'What a wonderful film.\n')
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(b'0: positive')
+        os.killpg(process.pid, signal.SIGINT)
+        # Both pipes end only when all processes are gone.
+        process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130, process.returncode
+
+
+@tap.case('quickstart/bad-model')
+def test_quickstart_bad_model():
+    with tempfile.TemporaryDirectory() as folder:
+        result = run('quickstart', '--samples', '--model', folder)
+        assert result.returncode == 1, result
+        assert result.stdout == b'', result.stdout
+        assert folder.encode() in result.stderr, result.stderr
+
+
+tap.run()
