@@ -3,8 +3,10 @@
 """Compares the ids of libtandem with those of Hugging Face's fast tokenizer.
 
 check-tokenizer.py LIBRARY VOCABULARY awkward|code-points|reviews [FILE.tsv.xz ...]
+check-tokenizer.py - VOCABULARY fixture > tests/unit/data/text-awkward.txt
 
-Speaks TAP. Exits with 77 (skipped) where a Python package is missing.
+Speaks TAP. The fixture is for tests without Python: a line is the flags, the longest length,
+the UTF-8 text as hexadecimal digits, and the ids. Exits with 77 (skipped) where a Python package is missing.
 """
 
 import ctypes
@@ -172,10 +174,27 @@ def check_reviews(library, vocabulary, paths):
                    compare("%s at %d" % (path, length), tandem, tokenizer, texts, length))
 
 
+def print_fixture(vocabulary):
+    texts = [text for text in awkward_texts() if len(text) <= 400][:160]
+    for name, flags in ALL_FLAGS:
+        tokenizer = reference(vocabulary, flags)
+        for i, text in enumerate(texts):
+            length = 0 if i % 4 else 2 + i % 11
+            if length:
+                tokenizer.enable_truncation(length)
+            else:
+                tokenizer.no_truncation()
+            ids = tokenizer.encode(text).ids
+            print(flags, length, text.encode().hex() or "-", " ".join(map(str, ids)))
+
+
 def main():
     library, vocabulary_path, what = sys.argv[1:4]
     with open(vocabulary_path, encoding="utf-8", newline="\n") as file:
         vocabulary = file.read().rstrip("\n").split("\n")
+    if what == "fixture":
+        print_fixture(vocabulary)
+        return
     checks = {"awkward": lambda: check_awkward(library, vocabulary),
               "code-points": lambda: check_code_points(library, vocabulary),
               "reviews": lambda: check_reviews(library, vocabulary, sys.argv[4:])}[what]
