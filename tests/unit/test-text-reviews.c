@@ -208,7 +208,7 @@ test_shuffle (void)
 {
   g_autoptr (GString) rows = g_string_new ("review,sentiment\n");
   g_autofree char *path = NULL;
-  g_autofree char *epochs[4] = { NULL };
+  g_auto (GStrv) epochs = g_new0 (char *, 5);
   guint i, run;
 
   for (i = 0; i < 5000; i++)
