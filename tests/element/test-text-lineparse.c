@@ -81,6 +81,7 @@ test_long_lines (void)
   GstHarness *h = new_harness ("max-line=1048576");
   GstBus *bus = gst_bus_new ();
   g_autofree char *line = g_strnfill (1 << 20, 'x');
+  g_autofree char *ended = g_strconcat (line, "\r\n", NULL);
   GstMessage *message;
   GstBuffer *buffer;
   g_autoptr (GError) warning = NULL;
@@ -88,8 +89,7 @@ test_long_lines (void)
   GstElement *parse = gst_harness_find_element (h, "lineparse");
 
   gst_element_set_bus (parse, bus);
-  gst_harness_push (h, text_buffer (line, 1 << 20));
-  gst_harness_push (h, text_buffer ("\n", 1));
+  gst_harness_push (h, text_buffer (ended, (1 << 20) + 2));
   g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING));
   for (i = 0; i < 5; i++)
     gst_harness_push (h, text_buffer (line, 1 << 20));

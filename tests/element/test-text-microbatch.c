@@ -163,6 +163,35 @@ test_states (void)
   gst_harness_teardown (h);
 }
 
+/* The timer's push blocks in the sink's preroll: going down has to free it. */
+static void
+test_blocked (void)
+{
+  g_autofree char *vocabulary = write_vocabulary ();
+  g_autofree char *rows = g_strconcat (vocabulary, ".tsv", NULL);
+  g_autofree char *launch = NULL;
+  GstElement *pipeline;
+  guint i;
+
+  g_assert_true (g_file_set_contents (rows, "neg\ta\n", -1, NULL));
+  launch = g_strdup_printf ("reviewsrc location=%s epochs=0 limit=50000 ! tokenize vocab=%s ! "
+                            "microbatch size=60000 max-tokens=1000000 max-latency=1 ! fakesink",
+                            rows, vocabulary);
+  pipeline = gst_parse_launch (launch, NULL);
+  for (i = 0; i < 20; i++) {
+    gst_element_set_state (pipeline, GST_STATE_PAUSED);
+    g_assert_cmpint (gst_element_get_state (pipeline, NULL, NULL, 5 * GST_SECOND), ==,
+                     GST_STATE_CHANGE_SUCCESS);
+    g_usleep (i * 300);
+    g_assert_cmpint (gst_element_set_state (pipeline, GST_STATE_READY), ==,
+                     GST_STATE_CHANGE_SUCCESS);
+  }
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  gst_object_unref (pipeline);
+  g_unlink (rows);
+  g_unlink (vocabulary);
+}
+
 static void
 test_bad_input (void)
 {
@@ -189,6 +218,7 @@ main (int argc, char **argv)
   g_test_add_func ("/microbatch/latency", test_latency);
   g_test_add_func ("/microbatch/race", test_race);
   g_test_add_func ("/microbatch/states", test_states);
+  g_test_add_func ("/microbatch/blocked", test_blocked);
   g_test_add_func ("/microbatch/bad-input", test_bad_input);
   return g_test_run ();
 }
