@@ -30,10 +30,14 @@ def main():
         texts = [line.rstrip("\n").split("\t")[4] for line in file][::5]
 
     ours, theirs = [], []
+    n = 0
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n") as file:
         file.write("".join(text + "\n" for text in texts))
         file.flush()
         reference = BertWordPieceTokenizer and BertWordPieceTokenizer(vocabulary, lowercase=True)
+        # Without offsets where the version can do without: its fastest way.
+        encode = reference and getattr(reference._tokenizer, "encode_batch_fast",
+                                       reference._tokenizer.encode_batch)
         for _ in range(3):
             output = subprocess.run([program, vocabulary, file.name, "1"], check=True,
                                     capture_output=True, text=True).stdout.split()
@@ -41,7 +45,7 @@ def main():
             ours.append(n / float(output[1]))
             if reference:
                 start = time.perf_counter()
-                encodings = reference.encode_batch(texts)
+                encodings = encode(texts)
                 theirs.append(sum(len(e.ids) for e in encodings) / (time.perf_counter() - start))
                 assert n == sum(len(e.ids) for e in encodings)
 
