@@ -11,7 +11,7 @@ import tempfile
 
 import tap
 
-PARSE_LAUNCH = sys.argv[1]
+PARSE_LAUNCH = os.path.abspath(sys.argv[1])
 PO = os.path.join(tap.ROOT, 'po')
 KEYWORDS = ('_', 'N_', 'C_:1c,2', 'NC_:1c,2', 'g_dcgettext:2', 'g_dngettext:2,3',
             'g_dpgettext2:2c,3')
