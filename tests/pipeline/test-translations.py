@@ -42,6 +42,17 @@ def test_all_files_listed():
     assert len(files) == len(set(files)), files
 
 
+@tap.case('no-cut-sentences')
+def test_no_cut_sentences():
+    """xgettext ends a sentence where a macro follows, and what is looked up later is longer. A
+    number of 64 bits is to be made a string first."""
+    cut = re.compile(r'(?<![A-Za-z0-9_])N?_ ?\((?:\s*"(?:[^"\\]|\\.)*")+\s*[A-Z]')
+    for name in listed('POTFILES.in'):
+        with open(os.path.join(tap.ROOT, name), encoding='utf-8') as file:
+            found = cut.search(file.read())
+        assert not found, (name, found.group(0))
+
+
 def check_language(language):
     catalogue = os.path.join(PO, language + '.po')
     with tempfile.TemporaryDirectory() as folder:
