@@ -12,7 +12,7 @@ import tempfile
 
 import tap
 
-PARSE_LAUNCH = sys.argv[1]
+PARSE_LAUNCH = os.path.abspath(sys.argv[1])
 BLOCK = re.compile(r'^```(sh|gst)\n(.*?)^```', re.MULTILINE | re.DOTALL)
 
 

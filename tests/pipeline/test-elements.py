@@ -40,7 +40,8 @@ def check(name):
                             re.MULTILINE | re.DOTALL)
     assert section, 'docs/elements.md has no section'
     own = [(key, blurb) for key, blurb in properties_of(text) if key not in INHERITED]
-    documented = re.findall(r'^\| `([a-z0-9-]+)` \|', section.group(1), re.MULTILINE)
+    table = re.search(r'^\| property \|.*\n\|[-|]+\n((?:\|.*\n)+)', section.group(1), re.MULTILINE)
+    documented = re.findall(r'^\| `([a-z0-9-]+)` \|', table.group(1), re.MULTILINE)
     for key, blurb in own:
         assert len(blurb) > 8, (key, blurb)
         assert key in documented, '%s is not in docs/elements.md' % key

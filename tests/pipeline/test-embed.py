@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The example application gets a result for each review, and a reason when there is none."""
 
+import os
 import subprocess
 import sys
 
 import tap
 
-EMBED = sys.argv[2]
+EMBED = os.path.abspath(sys.argv[2])
 
 
 def embed(*arguments):

@@ -8,7 +8,7 @@ import sys
 
 import tap
 
-LEAKY = sys.argv[3]
+LEAKY = os.path.abspath(sys.argv[3])
 
 # The other tracers are left out: together with them this one reported leaks that were none.
 ENVIRONMENT = dict(os.environ, GST_TRACERS='leaks', GST_DEBUG='GST_TRACER:7', GST_DEBUG_NO_COLOR='1')

@@ -13,7 +13,7 @@ import tempfile
 import tap
 
 NAMES = ('one-device', 'two-stages', 'two-devices-client', 'two-devices-server')
-PARSE_LAUNCH = sys.argv[1]
+PARSE_LAUNCH = os.path.abspath(sys.argv[1])
 TIMEOUT = 60
 
 
