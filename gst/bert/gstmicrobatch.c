@@ -34,7 +34,7 @@ GST_DEBUG_CATEGORY_STATIC (gst_micro_batch_debug);
 #define GST_CAT_DEFAULT gst_micro_batch_debug
 
 #define DEFAULT_SIZE 32
-#define DEFAULT_MAX_TOKENS 4096
+#define DEFAULT_MAX_TOKENS 1024
 #define DEFAULT_MAX_LATENCY 0
 
 enum

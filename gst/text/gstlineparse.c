@@ -255,10 +255,13 @@ extend_line (GstLineParse *self, const guint8 *data, gsize size)
   g_byte_array_append (self->line, data, MIN (size, room));
   /* A single byte too many may still be the CR of the line end. */
   if (size > room && !self->cut && !(size == room + 1 && data[room] == '\r')) {
+    /* As a string: the macro of the number's format would cut the sentence for translators. */
+    g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, self->line_number + 1);
+
     self->cut = TRUE;
     GST_ELEMENT_WARNING (self, STREAM, DECODE,
-                         (_("Line %" G_GUINT64_FORMAT " is longer than %u bytes; the rest of it "
-                            "is left out."), self->line_number + 1, max_line), (NULL));
+                         (_("Line %s is longer than %u bytes; the rest of it is left out."), number,
+                          max_line), (NULL));
   }
 }
 

@@ -207,8 +207,12 @@ gst_tokenize_get_property (GObject *object, guint id, GValue *value, GParamSpec 
 static TandemTokenizer *
 open_model_tokenizer (const char *model, guint *max_length, GError **error)
 {
-  *max_length = BERT_MAX_LENGTH;
-  return tandem_tokenizer_new_from_path (model, error);
+  g_autoptr (TandemModel) opened = tandem_model_open (model, NULL, error);
+
+  if (opened == NULL)
+    return NULL;
+  *max_length = tandem_model_get_config (opened)->max_positions;
+  return tandem_model_get_tokenizer (opened, error);
 }
 
 static gboolean
@@ -240,8 +244,8 @@ gst_tokenize_start (GstBaseTransform *trans)
   else
     tokenizer = tandem_tokenizer_new_from_path (vocab, &error);
   if (tokenizer == NULL) {
-    GST_ELEMENT_ERROR (self, RESOURCE, OPEN_READ, (_("Could not read the vocabulary of \"%s\"."),
-                       model != NULL ? model : vocab), ("%s", error->message));
+    GST_ELEMENT_ERROR (self, RESOURCE, OPEN_READ, (_("Could not read the vocabulary of \"%s\": %s"),
+                       model != NULL ? model : vocab, error->message), (NULL));
     return FALSE;
   }
   if (model != NULL && max_length > self->limit) {

@@ -7,6 +7,7 @@
 
 #include "tandem-tokenizer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tandem-tokenizer-private.h"
@@ -123,22 +124,40 @@ fill_trie (TandemTokenizer *self, TandemWordTrie *trie, GError **error)
   return TRUE;
 }
 
-/* Builds the trie twice: the first time to learn how many nodes it has, so that the one
- * that stays is as small as the caches like it. */
+static int
+compare_tokens (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+/* How many nodes the trie will have, so that it is as small as the caches like it: each
+ * entry adds what it does not share with the one before it in order. */
+static gsize
+count_nodes (TandemTokenizer *self)
+{
+  g_autofree const char **sorted = g_memdup2 (self->tokens, self->size * sizeof *sorted);
+  gsize n = 0;
+  guint i;
+
+  qsort (sorted, self->size, sizeof *sorted, compare_tokens);
+  for (i = 0; i < self->size; i++) {
+    const char *token = sorted[i];
+    const char *before = i > 0 ? sorted[i - 1] : "";
+
+    while (*token != '\0' && *token == *before) {
+      token++;
+      before++;
+    }
+    n += strlen (token);
+  }
+  return n;
+}
+
 static gboolean
 build_trie (TandemTokenizer *self, GError **error)
 {
-  TandemWordTrie wide;
-  gboolean ok;
-
-  tandem_word_trie_init (&wide, self->storage_size);
-  ok = fill_trie (self, &wide, error);
-  if (ok) {
-    tandem_word_trie_init (&self->trie, wide.n_nodes);
-    fill_trie (self, &self->trie, NULL);
-  }
-  tandem_word_trie_clear (&wide);
-  return ok;
+  tandem_word_trie_init (&self->trie, count_nodes (self));
+  return fill_trie (self, &self->trie, error);
 }
 
 static gboolean
