@@ -45,8 +45,11 @@ struct _TandemBatchMeta
   GPtrArray *receipts;
 };
 
+/* Needs gst_init() before it, which the scanner does not call. */
+#ifndef __GI_SCANNER__
 TANDEM_API
 GType tandem_batch_meta_api_get_type (void);
+#endif
 
 TANDEM_API
 const GstMetaInfo *tandem_batch_meta_get_info (void);

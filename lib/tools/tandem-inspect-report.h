@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Shared by the files of tandem inspect: what was found, and how it is printed. */
+#pragma once
+
+#include "tandem.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  char *name;
+  char *dtype;
+  guint n_dims;
+  guint64 shape[TANDEM_TENSOR_MAX_DIMS];
+  guint64 n_elements;
+  guint64 n_bytes;
+} Row;
+
+/* Rows of one layer, of the embeddings, or of what follows the last layer. */
+typedef struct
+{
+  char *name;
+  guint64 n_elements;
+  guint64 n_bytes;
+} Part;
+
+typedef struct
+{
+  TandemModel *model;           /* or, for a file that is no model, */
+  TandemSafetensors *file;
+  char *path;
+  GPtrArray *rows;
+  GPtrArray *parts;
+  TandemTokenizer *tokenizer;   /* or NULL */
+  char *no_tokenizer;           /* why */
+} TandemInspectReport;
+
+const char *tandem_inspect_get_activation_name (TandemActivation activation);
+
+char *tandem_inspect_get_tokenizer_text (TandemTokenizerFlags flags);
+
+void tandem_inspect_print_text (const TandemInspectReport *report, guint64 n_elements,
+                                guint64 n_bytes);
+
+void tandem_inspect_print_json (const TandemInspectReport *report, guint64 n_elements,
+                                guint64 n_bytes);
+
+G_END_DECLS
