@@ -5,18 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tandem-model-private.h"
+#include "text/tandem-json-private.h"
 
 /* Configurations are a few kilobytes; indices of large models some hundred. */
 #define MAX_TEXT (16 << 20)
-
-/* json-glib recurses: a text of brackets alone would overflow the stack. */
-#define MAX_DEPTH 64
 
 /* Returns the text of a small file. Reads regular files alone: a named pipe would block. */
 char *
@@ -77,59 +74,16 @@ tandem_model_read_text (const char *path, gsize *length, GError **error)
   return g_steal_pointer (&text);
 }
 
-/* Also refuses what json-glib takes beyond JSON, as comments and single quotes: a
- * quotation mark inside of one would hide the brackets that follow it. */
-static gboolean
-check_depth (const char *text, const char *file, GError **error)
-{
-  const char *start = text;
-  gboolean in_string = FALSE;
-  guint depth = 0;
-
-  for (; *text != '\0'; text++) {
-    if (in_string) {
-      if (*text == '\\' && text[1] != '\0')
-        text++;
-      else if (*text == '"')
-        in_string = FALSE;
-    } else if (*text == '"') {
-      in_string = TRUE;
-    } else if (*text == '{' || *text == '[') {
-      if (++depth > MAX_DEPTH) {
-        g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
-                     "%s: nested deeper than %d", file, MAX_DEPTH);
-        return FALSE;
-      }
-    } else if (*text == '}' || *text == ']') {
-      depth -= depth > 0;
-    } else if (!g_ascii_isalnum (*text) && strchr (" \t\r\n:,+-.", *text) == NULL) {
-      g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
-                   "%s: not valid JSON at byte %" G_GSIZE_FORMAT, file, (gsize) (text - start));
-      return FALSE;
-    }
-  }
-  return TRUE;
-}
-
 /* Returns a JsonObject. Callers include json-glib; this header's readers need not. */
 gpointer
 tandem_model_parse_json (const char *text, const char *file, GError **error)
 {
-  g_autoptr (JsonParser) parser = json_parser_new_immutable ();
   g_autoptr (GError) inner = NULL;
-  JsonNode *root;
+  g_autoptr (JsonNode) root = tandem_json_parse_object (text, &inner);
 
-  if (!check_depth (text, file, error))
-    return NULL;
-  if (!json_parser_load_from_data (parser, text, -1, &inner)) {
-    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG, "%s: not valid JSON: %s",
-                 file, inner->message);
-    return NULL;
-  }
-  root = json_parser_get_root (parser);
-  if (root == NULL || !JSON_NODE_HOLDS_OBJECT (root)) {
-    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
-                 "%s: not a JSON object", file);
+  if (root == NULL) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG, "%s: %s", file,
+                 inner->message);
     return NULL;
   }
   return json_node_dup_object (root);

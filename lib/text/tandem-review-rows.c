@@ -6,13 +6,11 @@
 
 #include "tandem-review-rows-private.h"
 
-#include <json-glib/json-glib.h>
 #include <string.h>
 
-#define BUFFER_BYTES 65536
+#include "tandem-json-private.h"
 
-/* json-glib recurses without a bound of its own. */
-#define MAX_JSON_DEPTH 32
+#define BUFFER_BYTES 65536
 
 /* More columns than any data set of reviews has. */
 #define MAX_COLUMNS 64
@@ -429,30 +427,6 @@ tandem_review_rows_skip (TandemReviewRows *self, TandemReviewPosition *position,
   return TRUE;
 }
 
-static gboolean
-is_shallow (const char *text)
-{
-  gboolean quoted = FALSE;
-  int depth = 0;
-
-  for (; *text != '\0'; text++) {
-    if (quoted) {
-      if (*text == '\\' && text[1] != '\0')
-        text++;
-      else if (*text == '"')
-        quoted = FALSE;
-    } else if (*text == '"') {
-      quoted = TRUE;
-    } else if (*text == '{' || *text == '[') {
-      if (++depth > MAX_JSON_DEPTH)
-        return FALSE;
-    } else if (*text == '}' || *text == ']') {
-      depth--;
-    }
-  }
-  return TRUE;
-}
-
 static JsonNode *
 get_either (JsonObject *object, const char *name, const char *other)
 {
@@ -466,19 +440,15 @@ parse_json (TandemReviewRows *self, GBytes **text, int *label, GError **error)
 {
   g_autofree char *valid = g_utf8_make_valid ((const char *) self->row->data,
                                               self->row->len - 1);
-  g_autoptr (JsonParser) parser = json_parser_new ();
   g_autoptr (GError) local = NULL;
-  JsonNode *root, *node;
+  g_autoptr (JsonNode) root = NULL;
+  JsonNode *node;
   JsonObject *object;
   const char *string;
 
-  if (!is_shallow (valid))
-    return fail (self, error, "the JSON is nested too deeply");
-  if (!json_parser_load_from_data (parser, valid, -1, &local))
-    return fail (self, error, "not valid JSON: %s", local->message);
-  root = json_parser_get_root (parser);
-  if (root == NULL || !JSON_NODE_HOLDS_OBJECT (root))
-    return fail (self, error, "not a JSON object");
+  root = tandem_json_parse_object (valid, &local);
+  if (root == NULL)
+    return fail (self, error, "%s", local->message);
   object = json_node_get_object (root);
 
   node = get_either (object, "text", "review");

@@ -6,9 +6,9 @@
 
 #include "tandem-tokenizer.h"
 
-#include <json-glib/json-glib.h>
 #include <string.h>
 
+#include "tandem-json-private.h"
 #include "tandem-word-trie-private.h"
 
 #define DEFAULT_FLAGS \
@@ -17,9 +17,6 @@
 
 /* A tokenizer.json repeats each merge or entry with its number and often indented. */
 #define MAX_JSON_BYTES (64 << 20)
-
-/* json-glib recurses without a bound of its own. */
-#define MAX_JSON_DEPTH 32
 
 static gboolean G_GNUC_PRINTF (4, 5)
 fail (GError **error, TandemTokenizerError code, const char *path, const char *format, ...)
@@ -55,36 +52,10 @@ read_file (const char *path, gsize limit, gsize *length, GError **error)
   return contents;
 }
 
-static gboolean
-is_shallow (const char *text, gsize length)
-{
-  gboolean quoted = FALSE;
-  int depth = 0;
-  gsize i;
-
-  for (i = 0; i < length; i++) {
-    if (quoted) {
-      if (text[i] == '\\')
-        i++;
-      else if (text[i] == '"')
-        quoted = FALSE;
-    } else if (text[i] == '"') {
-      quoted = TRUE;
-    } else if (text[i] == '{' || text[i] == '[') {
-      if (++depth > MAX_JSON_DEPTH)
-        return FALSE;
-    } else if (text[i] == '}' || text[i] == ']') {
-      depth--;
-    }
-  }
-  return TRUE;
-}
-
 /* Parses a file that holds a JSON object. */
 static JsonNode *
 read_json (const char *path, GError **error)
 {
-  g_autoptr (JsonParser) parser = json_parser_new_immutable ();
   g_autofree char *text = NULL;
   g_autoptr (GError) local = NULL;
   JsonNode *root;
@@ -93,24 +64,14 @@ read_json (const char *path, GError **error)
   text = read_file (path, MAX_JSON_BYTES, &length, error);
   if (text == NULL)
     return NULL;
-  if (!g_utf8_validate (text, length, NULL)) {
+  if (!g_utf8_validate_len (text, length, NULL)) {
     fail (error, TANDEM_TOKENIZER_ERROR_VOCABULARY, path, "the file is not UTF-8");
     return NULL;
   }
-  if (!is_shallow (text, length)) {
-    fail (error, TANDEM_TOKENIZER_ERROR_VOCABULARY, path, "the JSON is nested too deeply");
-    return NULL;
-  }
-  if (!json_parser_load_from_data (parser, text, length, &local)) {
-    fail (error, TANDEM_TOKENIZER_ERROR_VOCABULARY, path, "not valid JSON: %s", local->message);
-    return NULL;
-  }
-  root = json_parser_get_root (parser);
-  if (root == NULL || !JSON_NODE_HOLDS_OBJECT (root)) {
-    fail (error, TANDEM_TOKENIZER_ERROR_VOCABULARY, path, "not a JSON object");
-    return NULL;
-  }
-  return json_node_ref (root);
+  root = tandem_json_parse_object (text, &local);
+  if (root == NULL)
+    fail (error, TANDEM_TOKENIZER_ERROR_VOCABULARY, path, "%s", local->message);
+  return root;
 }
 
 static JsonObject *
