@@ -28,7 +28,6 @@
 #include "gsttcpactsink.h"
 
 #include <gio/gio.h>
-#include <glib/gi18n-lib.h>
 
 #include "gsttcpact.h"
 #include "net/tandem-sender.h"

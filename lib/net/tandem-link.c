@@ -409,6 +409,22 @@ tandem_link_shutdown (TandemLink *link)
 }
 
 /**
+ * tandem_link_set_user_timeout: (skip)
+ * @link: a link whose peer reads at any time
+ * @timeout_ms: milliseconds
+ *
+ * Breaks the connection when what was written is not taken for so long; the
+ * system alone would try for a quarter of an hour.
+ */
+void
+tandem_link_set_user_timeout (TandemLink *link, guint timeout_ms)
+{
+#ifdef TCP_USER_TIMEOUT
+  g_socket_set_option (link->socket, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout_ms, NULL);
+#endif
+}
+
+/**
  * tandem_link_has_peer_left: (skip)
  * @link: a link; any thread
  *
