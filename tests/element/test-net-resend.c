@@ -320,6 +320,8 @@ test_client_vanishes (void)
 int
 main (int argc, char **argv)
 {
+  int status;
+
   g_test_init (&argc, &argv, NULL);
   gst_init (&argc, &argv);
   tandem_init ();
@@ -330,5 +332,7 @@ main (int argc, char **argv)
   g_test_add_func ("/net/resend/spoiled-bytes", test_spoiled_bytes);
   g_test_add_func ("/net/resend/successor", test_successor);
   g_test_add_func ("/net/resend/client-vanishes", test_client_vanishes);
-  return g_test_run ();
+  status = g_test_run ();
+  gst_deinit ();
+  return status;
 }
