@@ -820,6 +820,45 @@ wait_locked (TandemSender *self, gboolean (*condition) (TandemSender *),
 }
 
 /**
+ * tandem_sender_has_room:
+ * @sender: a sender
+ *
+ * Returns: whether tandem_sender_send() would not wait
+ */
+gboolean
+tandem_sender_has_room (TandemSender *sender)
+{
+  gboolean room;
+
+  g_mutex_lock (&sender->lock);
+  room = has_room_locked (sender) || sender->error != NULL;
+  g_mutex_unlock (&sender->lock);
+  return room;
+}
+
+/**
+ * tandem_sender_wait_for_room:
+ * @sender: a sender
+ * @cancellable: (nullable): ends the wait
+ * @error: return location for a #TandemNetError or %G_IO_ERROR_CANCELLED
+ *
+ * Waits until the window has room. There is still room when the thread that
+ * sends calls tandem_sender_send() next.
+ *
+ * Returns: whether there is room
+ */
+gboolean
+tandem_sender_wait_for_room (TandemSender *sender, GCancellable *cancellable, GError **error)
+{
+  gboolean room;
+
+  g_mutex_lock (&sender->lock);
+  room = wait_locked (sender, has_room_locked, cancellable, error);
+  g_mutex_unlock (&sender->lock);
+  return room;
+}
+
+/**
  * tandem_sender_send: (skip)
  * @sender: a sender whose stream was set
  * @buffer: (transfer none): a micro-batch with its #TandemBatchMeta

@@ -599,8 +599,12 @@ test_pipelines (void)
 
       g_signal_emit_by_name (app, "push-buffer", buffer, &ret);
       gst_buffer_unref (buffer);
-      if (i == 10)
+      if (i == 10) {
+        /* Changing the state again before the first change is through is a race of its own. */
+        gst_element_get_state (sending, NULL, NULL, 5 * GST_SECOND);
         play (sending, GST_STATE_PAUSED);
+        gst_element_get_state (sending, NULL, NULL, 5 * GST_SECOND);
+      }
     }
     g_signal_emit_by_name (app, "end-of-stream", &ret);
     play (sending, GST_STATE_PLAYING);
