@@ -56,6 +56,7 @@ struct _TandemSender
   guint64 next_sequence;
   GQueue items;                 /* TandemSenderItem not acknowledged, in order */
   guint n_buffers;              /* how many of them are buffers */
+  guint n_completing;           /* acknowledged, receipts not told yet */
   gint64 lost_since;            /* monotonic: without progress since then; 0: all is well */
   /* lock: the connection, after its HELLO */
   TandemLink *link;
@@ -246,11 +247,16 @@ handle_ack (TandemSender *self, const TandemAck *ack, GError **error)
             "pipeline failed, was stopped or was flushed."), self->host, self->port,
           item->sequence));
   }
+  self->n_completing += settled->len;
   g_cond_broadcast (&self->cond);
   g_mutex_unlock (&self->lock);
 
   for (i = 0; ack->status == TANDEM_ACK_CONSUMED && i < settled->len; i++)
     tandem_sender_item_complete (g_ptr_array_index (settled, i));
+  g_mutex_lock (&self->lock);
+  self->n_completing -= settled->len;
+  g_cond_broadcast (&self->cond);
+  g_mutex_unlock (&self->lock);
   return TRUE;
 }
 
@@ -790,7 +796,7 @@ has_room_locked (TandemSender *self)
 static gboolean
 is_settled_locked (TandemSender *self)
 {
-  return g_queue_is_empty (&self->items);
+  return g_queue_is_empty (&self->items) && self->n_completing == 0;
 }
 
 /* Waits until the condition holds, the stream failed or somebody cancels. */

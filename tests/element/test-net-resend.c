@@ -103,7 +103,8 @@ relay_run (gpointer data)
     relay->connections++;
     if (relay->cuts > 0) {
       relay->cuts--;
-      left = g_rand_int_range (relay->rand, 1, relay->max_bytes + 1);
+      /* A spoiled first frame is no frame: only what follows both HELLOs can be sent again. */
+      left = g_rand_int_range (relay->rand, relay->spoil ? 400 : 1, relay->max_bytes + 1);
     }
     relay_carry (relay, target, g_socket_get_fd (a), g_socket_get_fd (b), left);
   }
