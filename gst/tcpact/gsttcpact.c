@@ -5,7 +5,6 @@
 #include "gsttcpact.h"
 
 #include <gio/gio.h>
-#include <glib/gi18n-lib.h>
 
 #include "net/tandem-net-error.h"
 

@@ -28,7 +28,6 @@
 #include "gsttcpactsink.h"
 
 #include <gio/gio.h>
-#include <glib/gi18n-lib.h>
 
 #include "gsttcpact.h"
 #include "net/tandem-sender.h"
@@ -365,14 +364,36 @@ gst_tcpact_sink_event (GstBaseSink *base, GstEvent *event)
   return GST_BASE_SINK_CLASS (gst_tcpact_sink_parent_class)->event (base, event);
 }
 
-/* What to do after the library gave up waiting: go on, or end. */
-static GstFlowReturn
-gst_tcpact_sink_after_error (GstTcpactSink *self, const GError *error)
+/* GstBaseSink holds its preroll lock while it renders. Whoever waits for the network must let go of
+ * it: a change of the state that comes just then takes that lock without asking us to stop, when
+ * the streaming thread went on after a state that was left again at once. */
+typedef gboolean (*WaitFunc) (TandemSender *sender, GCancellable *cancellable, GError **error);
+
+static gboolean
+gst_tcpact_sink_wait (GstTcpactSink *self, WaitFunc wait, GstMiniObject *object,
+                      GstFlowReturn *ret)
 {
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    return gst_base_sink_wait_preroll (GST_BASE_SINK (self));
-  gst_tcpact_sink_fail (self, error);
-  return GST_FLOW_ERROR;
+  GstBaseSink *base = GST_BASE_SINK (self);
+  g_autoptr (GCancellable) cancellable = gst_tcpact_sink_ref_cancellable (self);
+  g_autoptr (GError) error = NULL;
+  gboolean done;
+
+  GST_BASE_SINK_PREROLL_UNLOCK (base);
+  done = wait (self->sender, cancellable, &error);
+  GST_BASE_SINK_PREROLL_LOCK (base);
+
+  *ret = GST_FLOW_OK;
+  if (base->flushing) {
+    *ret = GST_FLOW_FLUSHING;
+  } else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    /* The change of state has either been here, or waits for the lock that preroll lets go. */
+    *ret = base->need_preroll ? gst_base_sink_do_preroll (base, object)
+                              : gst_base_sink_wait_preroll (base);
+  } else if (!done) {
+    gst_tcpact_sink_fail (self, error);
+    *ret = GST_FLOW_ERROR;
+  }
+  return done;
 }
 
 static GstFlowReturn
@@ -382,15 +403,9 @@ gst_tcpact_sink_wait_event (GstBaseSink *base, GstEvent *event)
   GstFlowReturn ret =
       GST_BASE_SINK_CLASS (gst_tcpact_sink_parent_class)->wait_event (base, event);
 
-  while (ret == GST_FLOW_OK && GST_EVENT_TYPE (event) == GST_EVENT_EOS && !self->finished) {
-    g_autoptr (GCancellable) cancellable = gst_tcpact_sink_ref_cancellable (self);
-    g_autoptr (GError) error = NULL;
-
-    if (tandem_sender_finish (self->sender, cancellable, &error))
-      self->finished = TRUE;
-    else
-      ret = gst_tcpact_sink_after_error (self, error);
-  }
+  while (ret == GST_FLOW_OK && GST_EVENT_TYPE (event) == GST_EVENT_EOS && !self->finished)
+    self->finished =
+        gst_tcpact_sink_wait (self, tandem_sender_finish, GST_MINI_OBJECT (event), &ret);
   return ret;
 }
 
@@ -398,18 +413,16 @@ static GstFlowReturn
 gst_tcpact_sink_render (GstBaseSink *base, GstBuffer *buffer)
 {
   GstTcpactSink *self = GST_TCPACT_SINK (base);
+  g_autoptr (GError) error = NULL;
   GstFlowReturn ret = GST_FLOW_OK;
-  gboolean sent = FALSE;
 
   if (self->finished)
     gst_tcpact_sink_reopen (self);
-  while (ret == GST_FLOW_OK && !sent) {
-    g_autoptr (GCancellable) cancellable = gst_tcpact_sink_ref_cancellable (self);
-    g_autoptr (GError) error = NULL;
-
-    sent = tandem_sender_send (self->sender, buffer, cancellable, &error);
-    if (!sent)
-      ret = gst_tcpact_sink_after_error (self, error);
+  while (ret == GST_FLOW_OK && !tandem_sender_has_room (self->sender))
+    gst_tcpact_sink_wait (self, tandem_sender_wait_for_room, GST_MINI_OBJECT (buffer), &ret);
+  if (ret == GST_FLOW_OK && !tandem_sender_send (self->sender, buffer, NULL, &error)) {
+    gst_tcpact_sink_fail (self, error);
+    ret = GST_FLOW_ERROR;
   }
   return ret;
 }

@@ -25,6 +25,7 @@ struct _TandemFrameDecoder
 {
   TandemFrameLimits limits;
   State state;
+  gboolean greeted;             /* a frame came before */
   gboolean skip;                /* the type is unknown: its bytes go to scratch */
   gsize done;                   /* bytes of the current state that came */
   TandemFrame frame;
@@ -188,6 +189,7 @@ finish_frame (TandemFrameDecoder *self, GError **error)
     return TANDEM_DECODE_MORE;
   }
   self->frame.payload = self->payload;
+  self->greeted = TRUE;
   self->state = COMPLETE;
   return TANDEM_DECODE_FRAME;
 }
@@ -247,6 +249,9 @@ tandem_frame_decoder_advance (TandemFrameDecoder *decoder, gsize size, GError **
     case IN_FIXED:
       if (!tandem_frame_parse_fixed (decoder->fixed, decoder->done, &decoder->frame,
                                      &decoder->expected_crc, error)) {
+        /* Nobody changes the language in the middle: the bytes were spoiled on the way. */
+        if (decoder->greeted && error != NULL)
+          (*error)->code = TANDEM_NET_ERROR_CORRUPT;
         decoder->state = FAILED;
         return TANDEM_DECODE_ERROR;
       }

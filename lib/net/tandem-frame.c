@@ -9,6 +9,7 @@
 
 #include "tandem-frame.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
 
@@ -219,12 +220,12 @@ tandem_frame_parse_fixed (const guint8 *bytes, gsize size, TandemFrame *frame, g
     g_autofree char *begin = g_strescape (raw, NULL);
 
     g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_NOT_TANDEM,
-                 "the bytes \"%s\" do not begin a frame of Tandem's wire format", begin);
+                 _("the bytes \"%s\" do not begin a frame of Tandem's wire format"), begin);
     return FALSE;
   }
   if (size >= 5 && bytes[4] != TANDEM_FRAME_MAJOR) {
     g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_VERSION,
-                 "this device speaks version %u of the wire format; you sent version %u",
+                 _("this device speaks version %u of the wire format; you sent version %u"),
                  TANDEM_FRAME_MAJOR, bytes[4]);
     return FALSE;
   }

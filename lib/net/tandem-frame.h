@@ -60,6 +60,13 @@ G_BEGIN_DECLS
 #define TANDEM_FRAME_MAX_SEQUENCES 16384
 
 /**
+ * TANDEM_FRAME_MAX_SEQUENCE_NUMBER:
+ *
+ * The highest sequence number of a stream.
+ */
+#define TANDEM_FRAME_MAX_SEQUENCE_NUMBER G_MAXINT64
+
+/**
  * TANDEM_FRAME_STREAM_ID_SIZE:
  *
  * Bytes of the random name of a stream.

@@ -41,6 +41,7 @@ struct _TandemLink
   gboolean has_stream;
   TandemStreamInfo stream;      /* the caps in force on this connection */
   GstBuffer *buffer;            /* the micro-batch that comes in */
+  GError *refusal;              /* why it is not taken, if its checksum is true */
   GstMemory *memory;
   GstMapInfo map;
   gsize staged_from, staged_to;
@@ -125,6 +126,7 @@ tandem_link_unref (TandemLink *link)
   if (!g_atomic_ref_count_dec (&link->ref_count))
     return;
   drop_incoming (link);
+  g_clear_error (&link->refusal);
   tandem_stream_info_clear (&link->stream);
   tandem_frame_decoder_free (link->decoder);
   g_io_stream_close (G_IO_STREAM (link->connection), NULL, NULL);
@@ -207,8 +209,13 @@ advance (TandemLink *self, gsize size, GError **error)
 {
   TandemDecodeStatus status = tandem_frame_decoder_advance (self->decoder, size, error);
 
-  if (status == TANDEM_DECODE_PAYLOAD)
-    status = prepare_payload (self, error) ? TANDEM_DECODE_MORE : TANDEM_DECODE_ERROR;
+  if (status == TANDEM_DECODE_PAYLOAD) {
+    /* Whether the table lies or was spoiled on the way is known when the checksum is: until then
+     * the payload goes nowhere. */
+    if (!prepare_payload (self, &self->refusal))
+      tandem_frame_decoder_set_payload (self->decoder, NULL);
+    return TANDEM_DECODE_MORE;
+  }
   return status;
 }
 
@@ -216,6 +223,10 @@ advance (TandemLink *self, gsize size, GError **error)
 static gboolean
 finish_payload (TandemLink *self, const TandemFrame *frame, GError **error)
 {
+  if (self->refusal != NULL) {
+    g_propagate_error (error, g_steal_pointer (&self->refusal));
+    return FALSE;
+  }
   if (self->memory == NULL) {
     g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
                          "a BUFFER frame has no payload");
@@ -406,6 +417,22 @@ void
 tandem_link_shutdown (TandemLink *link)
 {
   g_socket_shutdown (link->socket, TRUE, TRUE, NULL);
+}
+
+/**
+ * tandem_link_set_user_timeout: (skip)
+ * @link: a link whose peer reads at any time
+ * @timeout_ms: milliseconds
+ *
+ * Breaks the connection when what was written is not taken for so long; the
+ * system alone would try for a quarter of an hour.
+ */
+void
+tandem_link_set_user_timeout (TandemLink *link, guint timeout_ms)
+{
+#ifdef TCP_USER_TIMEOUT
+  g_socket_set_option (link->socket, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout_ms, NULL);
+#endif
 }
 
 /**

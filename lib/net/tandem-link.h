@@ -46,6 +46,7 @@ gboolean tandem_link_wait (TandemLink *link, GIOCondition condition, gint64 time
 gboolean tandem_link_write_all (TandemLink *link, GByteArray *bytes, gint64 timeout_us,
                                 GCancellable *cancellable, GError **error);
 void tandem_link_shutdown (TandemLink *link);
+void tandem_link_set_user_timeout (TandemLink *link, guint timeout_ms);
 gboolean tandem_link_has_peer_left (TandemLink *link);
 gboolean tandem_link_drain (TandemLink *link);
 void tandem_link_close_politely (TandemLink *link, gint64 timeout_us);

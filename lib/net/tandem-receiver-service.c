@@ -73,7 +73,8 @@ check_hello (TandemReceiver *self, const TandemHello *hello, GError **error)
 {
   TandemStreamInfo info;
 
-  if (hello->role != TANDEM_ROLE_SENDER || hello->resume == 0) {
+  if (hello->role != TANDEM_ROLE_SENDER || hello->resume == 0 ||
+      hello->resume > TANDEM_FRAME_MAX_SEQUENCE_NUMBER) {
     g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
                          _("this device receives; your HELLO is not that of a sender"));
     return FALSE;

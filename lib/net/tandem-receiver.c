@@ -16,6 +16,8 @@
 #define MAX_OUT (1024 * 1024)
 #define LINGER_US G_USEC_PER_SEC
 #define POLITE_US (G_USEC_PER_SEC / 2)
+/* A sender reads at any time: one that does not take our keep-alives for so long is gone. */
+#define USER_TIMEOUT_MS 20000
 
 G_DEFINE_FINAL_TYPE (TandemReceiver, tandem_receiver, G_TYPE_OBJECT)
 
@@ -40,9 +42,11 @@ tandem_receiver_flush_out_locked (TandemReceiver *self)
   GOutputVector vector = { self->out->data, self->out->len };
   gsize written;
 
-  if (self->link == NULL || self->out->len == 0 || self->out_source != NULL)
+  if (self->link == NULL || self->out->len == 0 ||
+      (self->out_source != NULL && self->out->len <= MAX_OUT))
     return;
-  if (!tandem_link_write (self->link, &vector, 1, &written, &error) || self->out->len > MAX_OUT) {
+  if (self->out->len > MAX_OUT ||
+      !tandem_link_write (self->link, &vector, 1, &written, &error)) {
     /* Whoever reads finds the end. */
     GST_WARNING ("%s", error != NULL ? error->message : "the peer does not read");
     g_byte_array_set_size (self->out, 0);
@@ -112,6 +116,7 @@ tandem_receiver_adopt_locked (TandemReceiver *self, TandemLink *link, const Tand
 
   self->link = tandem_link_ref (link);
   tandem_link_set_limits (link, &limits);
+  tandem_link_set_user_timeout (link, USER_TIMEOUT_MS);
   self->got_frames = self->got_bytes = 0;
   self->granted_frames = self->options.window > n ? self->options.window - n : 0;
   self->granted_bytes = budget > stream->unsettled_bytes ? budget - stream->unsettled_bytes : 0;
@@ -216,13 +221,15 @@ is_next_locked (TandemReceiver *self, guint64 sequence, guint64 bytes, gboolean 
   }
   if (*duplicate) {
     if (!g_hash_table_contains (stream->unsettled, &sequence))
-      tandem_receiver_stream_repeat_acks (stream, stream->received, self->out);
+      tandem_receiver_ack_locked (self, sequence,
+                                  g_hash_table_contains (stream->dropped, &sequence)
+                                      ? TANDEM_ACK_DROPPED : TANDEM_ACK_CONSUMED);
     if (counts)
       tandem_receiver_grant_locked (self, bytes);
     tandem_receiver_flush_out_locked (self);
     return TRUE;
   }
-  if (sequence != stream->received + 1) {
+  if (sequence != stream->received + 1 || sequence > TANDEM_FRAME_MAX_SEQUENCE_NUMBER) {
     g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
                  _("after frame %" G_GUINT64_FORMAT " comes %" G_GUINT64_FORMAT ", not %"
                    G_GUINT64_FORMAT), stream->received, stream->received + 1, sequence);
@@ -372,56 +379,76 @@ wake_waiter (GCancellable *cancellable, gpointer data)
   g_mutex_unlock (&self->lock);
 }
 
-/* Waits for a connection to read from. NULL: see the error; `timeout` when the sender of a
- * stream did not come back. */
+typedef struct
+{
+  TandemLink *link;
+  TandemReceiverStream *stream;         /* of the link, or given up */
+  gint64 deadline;                      /* monotonic, when to look again */
+} Found;
+
+/* Whether there is a connection to read from, or a reason to look no further. */
+static gboolean
+look_for_link_locked (TandemReceiver *self, GCancellable *cancellable, Found *found,
+                      GError **error)
+{
+  found->deadline = G_MAXINT64;
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return TRUE;
+  if (self->refusal != NULL) {
+    g_propagate_error (error, g_steal_pointer (&self->refusal));
+    return TRUE;
+  }
+  if (self->stream == NULL || self->stream->eos)
+    return FALSE;
+  if (self->link != NULL) {
+    found->link = tandem_link_ref (self->link);
+    found->stream = tandem_receiver_stream_ref (self->stream);
+    return TRUE;
+  }
+  if (self->options.timeout > 0)
+    found->deadline = self->away_since + (gint64) self->options.timeout * 1000;
+  if (g_get_monotonic_time () < found->deadline)
+    return FALSE;
+  g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_TIMEOUT,
+               _("The client vanished in mid-stream after %" G_GUINT64_FORMAT
+                 " micro-batches and did not come back within %u ms."),
+               self->stream->received, self->options.timeout);
+  found->stream = g_steal_pointer (&self->stream);
+  return TRUE;
+}
+
+/* Waits for a connection to read from; NULL: see the error. */
 static TandemLink *
 wait_for_link (TandemReceiver *self, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (TandemReceiverStream) forgotten = NULL;
   g_autoptr (TandemReceiverStream) stream = NULL;
-  TandemLink *link = NULL;
-  gulong handler;
+  Found found = { NULL, NULL, 0 };
+  gboolean decided;
 
-  handler = cancellable != NULL
-      ? g_cancellable_connect (cancellable, G_CALLBACK (wake_waiter), self, NULL) : 0;
   g_mutex_lock (&self->lock);
-  for (;;) {
-    gint64 end = G_MAXINT64;
-
-    if (g_cancellable_set_error_if_cancelled (cancellable, error))
-      break;
-    if (self->refusal != NULL) {
-      g_propagate_error (error, g_steal_pointer (&self->refusal));
-      break;
-    }
-    if (self->stream != NULL && self->link != NULL && !self->stream->eos) {
-      link = tandem_link_ref (self->link);
-      stream = tandem_receiver_stream_ref (self->stream);
-      break;
-    }
-    if (self->stream != NULL && !self->stream->eos && self->options.timeout > 0)
-      end = self->away_since + (gint64) self->options.timeout * 1000;
-    if (g_get_monotonic_time () >= end) {
-      g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_TIMEOUT,
-                   _("The client vanished in mid-stream after %" G_GUINT64_FORMAT
-                     " micro-batches and did not come back within %u ms."),
-                   self->stream->received, self->options.timeout);
-      forgotten = g_steal_pointer (&self->stream);
-      break;
-    }
-    if (end == G_MAXINT64)
-      g_cond_wait (&self->cond, &self->lock);
-    else
-      g_cond_wait_until (&self->cond, &self->lock, end);
-  }
+  decided = look_for_link_locked (self, cancellable, &found, error);
   g_mutex_unlock (&self->lock);
-  g_cancellable_disconnect (cancellable, handler);
-  if (link != NULL && stream != self->reading) {
+  if (!decided) {
+    gulong handler = cancellable != NULL
+        ? g_cancellable_connect (cancellable, G_CALLBACK (wake_waiter), self, NULL) : 0;
+
+    g_mutex_lock (&self->lock);
+    while (!look_for_link_locked (self, cancellable, &found, error)) {
+      if (found.deadline == G_MAXINT64)
+        g_cond_wait (&self->cond, &self->lock);
+      else
+        g_cond_wait_until (&self->cond, &self->lock, found.deadline);
+    }
+    g_mutex_unlock (&self->lock);
+    g_cancellable_disconnect (cancellable, handler);
+  }
+  stream = found.stream;
+  if (found.link != NULL && stream != self->reading) {
     g_clear_pointer (&self->reading, tandem_receiver_stream_unref);
     self->reading = g_steal_pointer (&stream);
     self->has_next_info = self->has_next_segment = FALSE;
   }
-  return link;
+  return found.link;
 }
 
 static gboolean

@@ -56,6 +56,7 @@ struct _TandemSender
   guint64 next_sequence;
   GQueue items;                 /* TandemSenderItem not acknowledged, in order */
   guint n_buffers;              /* how many of them are buffers */
+  guint n_completing;           /* acknowledged, receipts not told yet */
   gint64 lost_since;            /* monotonic: without progress since then; 0: all is well */
   /* lock: the connection, after its HELLO */
   TandemLink *link;
@@ -246,11 +247,16 @@ handle_ack (TandemSender *self, const TandemAck *ack, GError **error)
             "pipeline failed, was stopped or was flushed."), self->host, self->port,
           item->sequence));
   }
+  self->n_completing += settled->len;
   g_cond_broadcast (&self->cond);
   g_mutex_unlock (&self->lock);
 
   for (i = 0; ack->status == TANDEM_ACK_CONSUMED && i < settled->len; i++)
     tandem_sender_item_complete (g_ptr_array_index (settled, i));
+  g_mutex_lock (&self->lock);
+  self->n_completing -= settled->len;
+  g_cond_broadcast (&self->cond);
+  g_mutex_unlock (&self->lock);
   return TRUE;
 }
 
@@ -790,7 +796,7 @@ has_room_locked (TandemSender *self)
 static gboolean
 is_settled_locked (TandemSender *self)
 {
-  return g_queue_is_empty (&self->items);
+  return g_queue_is_empty (&self->items) && self->n_completing == 0;
 }
 
 /* Waits until the condition holds, the stream failed or somebody cancels. */
@@ -817,6 +823,45 @@ wait_locked (TandemSender *self, gboolean (*condition) (TandemSender *),
     return FALSE;
   }
   return !g_cancellable_set_error_if_cancelled (cancellable, error);
+}
+
+/**
+ * tandem_sender_has_room:
+ * @sender: a sender
+ *
+ * Returns: whether tandem_sender_send() would not wait
+ */
+gboolean
+tandem_sender_has_room (TandemSender *sender)
+{
+  gboolean room;
+
+  g_mutex_lock (&sender->lock);
+  room = has_room_locked (sender) || sender->error != NULL;
+  g_mutex_unlock (&sender->lock);
+  return room;
+}
+
+/**
+ * tandem_sender_wait_for_room:
+ * @sender: a sender
+ * @cancellable: (nullable): ends the wait
+ * @error: return location for a #TandemNetError or %G_IO_ERROR_CANCELLED
+ *
+ * Waits until the window has room. There is still room when the thread that
+ * sends calls tandem_sender_send() next.
+ *
+ * Returns: whether there is room
+ */
+gboolean
+tandem_sender_wait_for_room (TandemSender *sender, GCancellable *cancellable, GError **error)
+{
+  gboolean room;
+
+  g_mutex_lock (&sender->lock);
+  room = wait_locked (sender, has_room_locked, cancellable, error);
+  g_mutex_unlock (&sender->lock);
+  return room;
 }
 
 /**

@@ -61,6 +61,13 @@ TANDEM_API
 void tandem_sender_set_segment (TandemSender *sender, const GstSegment *segment);
 
 TANDEM_API
+gboolean tandem_sender_has_room (TandemSender *sender);
+
+TANDEM_API
+gboolean tandem_sender_wait_for_room (TandemSender *sender, GCancellable *cancellable,
+                                      GError **error);
+
+TANDEM_API
 gboolean tandem_sender_send (TandemSender *sender, GstBuffer *buffer, GCancellable *cancellable,
                              GError **error);
 

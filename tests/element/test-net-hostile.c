@@ -492,6 +492,8 @@ test_sink_meets_http (void)
 int
 main (int argc, char **argv)
 {
+  int status;
+
   g_test_init (&argc, &argv, NULL);
   gst_init (&argc, &argv);
   tandem_init ();
@@ -508,5 +510,7 @@ main (int argc, char **argv)
   g_test_add_func ("/net/hostile/beyond-credit", test_beyond_credit);
   g_test_add_func ("/net/hostile/duplicates", test_duplicates);
   g_test_add_func ("/net/hostile/sink-meets-http", test_sink_meets_http);
-  return g_test_run ();
+  status = g_test_run ();
+  gst_deinit ();
+  return status;
 }

@@ -560,6 +560,8 @@ test_buffer_not_as_caps_say (void)
 int
 main (int argc, char **argv)
 {
+  int status;
+
   g_test_init (&argc, &argv, NULL);
   gst_init (&argc, &argv);
   tandem_init ();
@@ -577,5 +579,7 @@ main (int argc, char **argv)
   g_test_add_func ("/net/frame/bad-fields", test_bad_fields);
   g_test_add_func ("/net/frame/error-is-harmless", test_error_is_harmless);
   g_test_add_func ("/net/frame/buffer-not-as-caps-say", test_buffer_not_as_caps_say);
-  return g_test_run ();
+  status = g_test_run ();
+  gst_deinit ();
+  return status;
 }
