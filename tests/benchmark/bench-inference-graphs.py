@@ -9,7 +9,7 @@ exported    what PyTorch exports, with and without a mask
 optimized   the same after onnxruntime.transformers.optimizer
 hand        made of ONNX Runtime's own operators, the last layer cut to [CLS]
             where the model classifies
-int8        those of "hand" without Gemm, quantised dynamically
+int8        those of "hand" with MatMul, quantised dynamically
 
 The variants of "hand" differ in what ONNX Runtime runs at different speeds on
 different processors; files named ".fixed." keep what was fused by hand.
@@ -62,15 +62,22 @@ def export(path, kind, attention, masked, file):
 
 
 class Builder:
-    """One graph of com.microsoft operators. Rows are [batch, length, width], or
-    [batch * length, width] between Gemm operators."""
+    """One graph of com.microsoft operators.
 
-    def __init__(self, model, kind, masked, attention, skip, gemm):
+    attention   "fused": with its projections in one operator; "split": apart
+    rows        "matmul", with operators that add the bias; "gemm" over
+                [batch * length, width], which adds it itself; "skip": as matmul,
+                with SkipLayerNormalization
+    embedding   "embed": one operator; "gather": several
+    """
+
+    def __init__(self, model, kind, masked, attention, rows, embedding):
         self.kind = kind
         self.masked = masked
         self.attention = attention
-        self.skip = skip
-        self.gemm = gemm
+        self.skip = rows == "skip"
+        self.gemm = rows == "gemm"
+        self.embedding = embedding
         self.config = model.config
         self.weights = {k.removeprefix("bert."): v.numpy() for k, v in model.state_dict().items()}
         self.nodes = []
@@ -118,8 +125,6 @@ class Builder:
                 return self.ms("SkipLayerNormalization",
                                [x, residual, *self.norm(name), self.bias(dense)], epsilon=eps)
             x = self.node("Add", [x, self.bias(dense)])
-        if self.skip:
-            return self.ms("SkipLayerNormalization", [x, residual, *self.norm(name)], epsilon=eps)
         x = self.node("Add", [x, residual])
         return self.node("LayerNormalization", [x, *self.norm(name)], epsilon=eps, axis=-1)
 
@@ -157,6 +162,19 @@ class Builder:
         x = self.add_norm(wide, f"{p}.output.dense", x, f"{p}.output.LayerNorm")
         return self.like(x, rows) if self.gemm else x
 
+    def embed(self, words, positions, name):
+        eps = self.config.layer_norm_eps
+        if self.embedding == "embed":
+            return self.node("EmbedLayerNormalization",
+                             ["ids32", "", words, positions, "", *self.norm(name)],
+                             domain="com.microsoft", outputs=2, epsilon=eps)[0]
+        zero, one = (self.constant(n, np.array([v], np.int64)) for n, v in (("zero", 0), ("one", 1)))
+        length = self.node("Slice", [self.node("Shape", ["ids32"]), one,
+                                     self.constant("two", np.array([2], np.int64))])
+        x = self.node("Add", [self.node("Gather", [words, "ids32"], axis=0),
+                              self.node("Slice", [positions, zero, length, zero])])
+        return self.node("LayerNormalization", [x, *self.norm(name)], epsilon=eps, axis=-1)
+
     def build(self):
         config = self.config
         if config.hidden_act != "gelu":
@@ -166,10 +184,7 @@ class Builder:
         positions = (self.weights[e + "position_embeddings.weight"] +
                      self.weights[e + "token_type_embeddings.weight"][0])
         words = self.constant("words", self.weights[e + "word_embeddings.weight"])
-        x, _ = self.node("EmbedLayerNormalization",
-                         ["ids32", "", words, self.constant("positions", positions), "",
-                          *self.norm(e + "LayerNorm")],
-                         domain="com.microsoft", outputs=2, epsilon=config.layer_norm_eps)
+        x = self.embed(words, self.constant("positions", positions), e + "LayerNorm")
         for i in range(config.num_hidden_layers):
             x = self.layer(x, i, self.kind == "logits" and i + 1 == config.num_hidden_layers)
         shape = ["batch", "length", config.hidden_size]
@@ -216,14 +231,13 @@ def make(path, kind, folder):
         rivals["optimized"].append(target)
 
     model = load(path, kind, "eager")
-    for masked, attention, skip, gemm in itertools.product(
-            (True, False), ("fused", "split"), (False, True), (False, True)):
-        name = "-".join(["hand", "masked" if masked else "plain", attention,
-                         "skip" if skip else "add", "gemm" if gemm else "matmul"])
+    for masked, attention, rows, embedding in itertools.product(
+            (True, False), ("fused", "split"), ("matmul", "gemm", "skip"), ("embed", "gather")):
+        name = "-".join(["hand", "masked" if masked else "plain", attention, rows, embedding])
         file = os.path.join(folder, name + ".fixed.onnx")
-        onnx.save(Builder(model, kind, masked, attention, skip, gemm).build(), file)
+        onnx.save(Builder(model, kind, masked, attention, rows, embedding).build(), file)
         rivals["hand"].append(file)
-        if not gemm:
+        if rows == "matmul":
             rivals["int8"].append(quantize(file, file.replace("hand", "int8")))
     return rivals
 
