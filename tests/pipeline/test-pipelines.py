@@ -5,11 +5,11 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 
+import devices
 import tap
 
 NAMES = ('one-device', 'two-stages', 'two-devices-client', 'two-devices-server')
@@ -24,12 +24,6 @@ def path_of(name):
 def samples():
     with open(path_of('samples.txt'), 'rb') as file:
         return file.read()
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return str(sock.getsockname()[1])
 
 
 def run(name, *arguments, **options):
@@ -58,12 +52,12 @@ def read_json(output, count):
 
 
 def run_two_devices(reviews):
-    port = free_port()
+    port = devices.free_port()
     with subprocess.Popen([path_of('two-devices-server'), '--port', port, '--format', 'json'],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as server:
         try:
-            wait_for_listener(port, server)
+            devices.wait_for_listener(port, server)
             must_run('two-devices-client', '--port', port, input=reviews)
             output, messages = server.communicate(timeout=TIMEOUT)
         except BaseException:
@@ -71,20 +65,6 @@ def run_two_devices(reviews):
             raise
     assert server.returncode == 0, messages.decode()
     return output
-
-
-def wait_for_listener(port, process):
-    wanted = '0100007F:%04X 00000000:0000 0A' % int(port)
-    for _ in range(TIMEOUT * 50):
-        with open('/proc/net/tcp', encoding='ascii') as table:
-            if wanted in table.read():
-                return
-        try:
-            process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            continue
-        raise AssertionError('the server ended: ' + process.stderr.read().decode())
-    raise AssertionError('the server does not listen')
 
 
 @tap.case('help')
