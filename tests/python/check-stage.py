@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Compares stages with transformers, and splits with the whole, as TAP.
 
-Usage: check-stage.py RUN_STAGE [MODEL_FOLDER...]
+Usage: check-stage.py [--all-lengths] RUN_STAGE [MODEL_FOLDER...]
 
-Without folders, models of several shapes with random weights are made. The
-interpreter needs torch and transformers; without them everything is skipped.
+Without folders, models of several shapes with random weights are made. With
+--all-lengths every length from 1 to the model's longest is tried, which takes
+minutes. The interpreter needs torch and transformers; without them everything
+is skipped.
 """
 
 import os
@@ -56,14 +58,15 @@ def reference(model, kind, sequences):
     return np.concatenate(out)
 
 
-def check(program, folder, name):
+def check(program, folder, name, all_lengths=False):
     config = BertConfig.from_pretrained(folder)
     classifies = "BertForSequenceClassification" in (config.architectures or [])
     kind = "logits" if classifies else "hidden"
     cls = BertForSequenceClassification if classifies else BertModel
     model = cls.from_pretrained(folder, torch_dtype=torch.float32).eval()
     rand = np.random.default_rng(1)
-    lengths = [n for n in LENGTHS if n <= config.max_position_embeddings]
+    longest = config.max_position_embeddings
+    lengths = range(1, longest + 1) if all_lengths else [n for n in LENGTHS if n <= longest]
     sequences = [rand.integers(0, config.vocab_size, n) for n in lengths]
     whole = run_stage(program, folder, kind, sequences)
     expected = reference(model, kind, sequences)
@@ -104,9 +107,10 @@ SHAPES = {
 
 
 def main():
-    program, folders = sys.argv[1], sys.argv[2:]
+    arguments = [a for a in sys.argv[1:] if a != "--all-lengths"]
+    program, folders = arguments[0], arguments[1:]
     for folder in folders:
-        check(program, folder, os.path.basename(os.path.normpath(folder)))
+        check(program, folder, os.path.basename(os.path.normpath(folder)), len(arguments) < len(sys.argv) - 1)
     if not folders:
         for name, shape in SHAPES.items():
             for dtype in (torch.float32, torch.float16, torch.bfloat16) if name == "tiny" else (torch.float32,):
