@@ -13,7 +13,6 @@ implementations of attention in transformers. Two more commands serve that:
 
 import json
 import os
-import statistics
 import sys
 import time
 import warnings
@@ -88,8 +87,11 @@ class OnnxVariant:
 class TorchVariant:
     def __init__(self, model_path, precision, kind, attention):
         import torch
+        import transformers
         from transformers import BertForSequenceClassification, BertModel
 
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         torch.set_num_threads(1)
         torch.set_grad_enabled(False)
         self.torch = torch
@@ -161,18 +163,19 @@ class Rival:
                 return passes * tokens, elapsed
 
     def go(self, w, seconds):
+        start = time.process_time()
         tokens, elapsed = self.measure(w, self.chosen[w], seconds)
-        return {"tokens": tokens, "seconds": elapsed}
+        return {"tokens": tokens, "seconds": elapsed, "cpu_seconds": time.process_time() - start}
 
     def tune(self, w, seconds):
         names = [n for n, v in self.variants.items() if v.takes(self.workloads[w])]
         rates = {name: [] for name in names}
-        for turn in range(4):
+        for turn in range(3):
             for name in names:
                 tokens, elapsed = self.measure(w, name, seconds if turn > 0 else 0, 4)
                 if turn > 0:
                     rates[name].append(tokens / elapsed)
-        return {name: statistics.median(rate) for name, rate in rates.items()}
+        return {name: max(rate) for name, rate in rates.items()}
 
     def check(self, w, n, path):
         name = self.chosen[w]

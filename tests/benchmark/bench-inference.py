@@ -10,7 +10,9 @@ real    IMDB test reviews at their lengths, at most 512 tokens, in batches of 32
         cut from all test reviews sorted by length: nobody pads less
 256     reviews of exactly 256 tokens one by one: nothing is padded
 
-Only real tokens count. Each arrangement is one process alone on a core, or two
+Only real tokens count. A second is one of the processor's time, so that what else
+runs on the machine does not count; where nothing does, it is a second on the
+wall, and --wall takes those. Each arrangement is one process alone on a core, or two
 at once on two cores, whose tokens a second add up. What the processor's
 arithmetic would allow is measured too, with products of registers.
 """
@@ -155,10 +157,12 @@ class Process:
 class Contender:
     """The processes of one implementation, one a core."""
 
-    def __init__(self, name, command, cores, unit="tokens"):
+    def __init__(self, name, command, cores, clock, unit="tokens"):
         self.name = name
+        self.clock = clock
         self.unit = unit
         self.variants = {}
+        self.shares = []        # of a core, that each turn had
         self.processes = [Process(command, core) for core in cores]
 
     def tune(self, w, workload, seconds):
@@ -172,7 +176,8 @@ class Contender:
         for process in self.processes[:n]:
             process.tell("go", w, seconds)
         answers = [process.answer() for process in self.processes[:n]]
-        return sum(a[self.unit] / a["seconds"] for a in answers)
+        self.shares += [a["cpu_seconds"] / a["seconds"] for a in answers]
+        return sum(a[self.unit] / a[self.clock] for a in answers)
 
 
 def results_of(contender, w, folder):
@@ -210,24 +215,25 @@ def spread(values):
 
 
 def start_contenders(args, model, kind, workloads, cores, folder):
+    clock = "seconds" if args.wall else "cpu_seconds"
     files = [str(x) for w in workloads for x in (w["path"], w["size"])]
     made = subprocess.run([sys.executable, os.path.join(HERE, "bench-inference-graphs.py"), model, kind,
                            folder], stdout=subprocess.PIPE, check=True, text=True)
     graphs = json.loads(made.stdout)
-    contenders = [Contender("Tandem f32", [args.bench_stage, model, "f32", "1", kind, *files], cores)]
+    contenders = [Contender("Tandem f32", [args.bench_stage, model, "f32", "1", kind, *files], cores, clock)]
     with open("/proc/cpuinfo") as file:
         flags = file.read().split()
     if "avx512_bf16" in flags or "amx_bf16" in flags:
         contenders.append(Contender("Tandem bf16", [args.bench_stage, model, "bf16", "1", kind, *files],
-                                    cores))
+                                    cores, clock))
     for name, backend, variants, precision, limit in RIVALS:
         names = ",".join(graphs[variants]) if backend == "onnx" else variants
         script = os.path.join(HERE, "bench-inference-rival.py")
         contenders.append(Contender(name, [sys.executable, script, backend, model, precision, kind,
-                                           names, *files], cores))
-    peaks = [Contender("peak f32", [args.peak, "f32"], cores, "operations")]
+                                           names, *files], cores, clock))
+    peaks = [Contender("peak f32", [args.peak, "f32"], cores, clock, "operations")]
     if "avx512_bf16" in flags:
-        peaks.append(Contender("peak bf16", [args.peak, "bf16"], cores, "operations"))
+        peaks.append(Contender("peak bf16", [args.peak, "bf16"], cores, clock, "operations"))
     return contenders, peaks
 
 
@@ -256,6 +262,10 @@ def show(title, rates, contenders, peaks, counts):
     print(f"  Tandem's own {counts['tandem']:,.0f} FLOP a token run at {spread(own)} % of the peak")
     for peak in peaks:
         print(f"  {peak.name:18} {spread([r / 1e9 for r in rates[peak.name]])} GFLOP/s")
+    shares = [s for c in contenders + peaks for s in c.shares]
+    print(f"  share of its core that a process had: {spread(shares)}")
+    for contender in contenders + peaks:
+        contender.shares.clear()
 
 
 def bench_model(args, model, reviews, cores):
@@ -305,8 +315,9 @@ def main():
     parser.add_argument("bench_stage", help="the program bench-stage")
     parser.add_argument("peak", help="the program bench-inference-peak")
     parser.add_argument("models", nargs="*", help="model folders (default: TANDEM_TEST_MODEL, or the default model)")
-    parser.add_argument("--seconds", type=float, default=0.8, help="one turn of one contender (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.6, help="one turn of one contender (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (default %(default)s)")
+    parser.add_argument("--wall", action="store_true", help="count seconds on the wall")
     parser.add_argument("--json", metavar="FILE", help="write every round's figures to FILE")
     args = parser.parse_args()
 
