@@ -29,6 +29,7 @@ warnings.simplefilter("ignore")
 import numpy as np
 import onnx
 import torch
+import transformers
 from onnx import TensorProto, helper, numpy_helper
 from transformers import BertForSequenceClassification, BertModel
 
@@ -244,6 +245,8 @@ def make(path, kind, folder):
 
 def main():
     path, kind, folder = sys.argv[1:]
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     noise = io.StringIO()
     with redirect_stdout(noise), redirect_stderr(noise):
         rivals = make(path, kind, folder)

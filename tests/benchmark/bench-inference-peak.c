@@ -10,6 +10,7 @@
 
 #include <glib.h>
 #include <stdio.h>
+#include <time.h>
 
 #define N_STEPS 20000
 
@@ -96,6 +97,15 @@ find_peak (const char *precision, Peak *peak)
 #endif
 }
 
+static double
+cpu_seconds (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &now);
+  return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -115,7 +125,7 @@ main (int argc, char **argv)
   }
   while (fgets (line, sizeof line, stdin) != NULL) {
     gint64 start = g_get_monotonic_time (), now;
-    double operations = 0;
+    double cpu_start = cpu_seconds (), operations = 0;
 
     if (sscanf (line, "go %*u %lf", &seconds) != 1) {
       fprintf (stderr, "bench-inference-peak: not a command: %s", line);
@@ -127,8 +137,9 @@ main (int argc, char **argv)
       operations += peak.operations;
       now = g_get_monotonic_time ();
     } while (now - start < seconds * G_USEC_PER_SEC);
-    printf ("{\"operations\": %.0f, \"seconds\": %.6f, \"instructions\": \"%s\"}\n", operations,
-            (now - start) / (double) G_USEC_PER_SEC, peak.instructions);
+    printf ("{\"operations\": %.0f, \"seconds\": %.6f, \"cpu_seconds\": %.6f, "
+            "\"instructions\": \"%s\"}\n", operations, (now - start) / (double) G_USEC_PER_SEC,
+            cpu_seconds () - cpu_start, peak.instructions);
     fflush (stdout);
   }
   return 0;

@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <tandem.h>
 
 #include "../unit/tandem-test-model.h"
@@ -50,6 +51,7 @@ typedef struct
   int queue_core;               /* where the thread behind the queue shall run */
   gint queue_is_pinned;         /* atomic */
   double rates[MAX_ROUNDS];     /* tokens a second */
+  double busy[MAX_ROUNDS];      /* cores that it kept busy */
 } Arrangement;
 
 typedef struct
@@ -223,11 +225,20 @@ arrange (Bench *bench, Kind kind, TandemModel *model)
   gst_harness_set_src_caps (self->harness, token_caps (model));
 }
 
-/* Pushes micro-batches for the given time, and waits for all results. Returns
- * tokens a second. */
 static double
-run (Bench *bench, Arrangement *self, double duration)
+cpu_seconds (void)
 {
+  struct timespec now;
+
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &now);
+  return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+/* Pushes micro-batches for the given time, and waits for all results. */
+static void
+run (Bench *bench, Arrangement *self, double duration, int round)
+{
+  double cpu_start = cpu_seconds (), elapsed;
   gint64 start, now;
   guint pushed = 0, i;
   guint64 tokens = 0;
@@ -249,9 +260,10 @@ run (Bench *bench, Arrangement *self, double duration)
       g_error ("%s: a result is missing after 60 seconds", bench->path);
     gst_buffer_unref (result);
   }
-  now = g_get_monotonic_time ();
+  elapsed = (g_get_monotonic_time () - start) / (double) G_USEC_PER_SEC;
   pin (-1);
-  return tokens / ((now - start) / (double) G_USEC_PER_SEC);
+  self->rates[round] = tokens / elapsed;
+  self->busy[round] = (cpu_seconds () - cpu_start) / elapsed;
 }
 
 static int
@@ -284,19 +296,21 @@ show (const Bench *bench, const char *name, guint size, GString *json)
                           bench->bound);
   for (kind = 0; kind < N_ARRANGEMENTS; kind++) {
     const double *rates = bench->arrangements[kind].rates;
-    double ratios[MAX_ROUNDS], sorted[MAX_ROUNDS], ratio, rate;
+    double ratios[MAX_ROUNDS], sorted[MAX_ROUNDS], busy[MAX_ROUNDS], ratio, rate;
 
     g_string_append_printf (json, "%s\"%s\": [", kind > 0 ? ", " : "", kind_names[kind]);
     for (r = 0; r < n_rounds; r++) {
       ratios[r] = rates[r] / bench->arrangements[ONE].rates[r];
       sorted[r] = rates[r];
+      busy[r] = bench->arrangements[kind].busy[r];
       g_string_append_printf (json, "%s%.1f", r > 0 ? ", " : "", rates[r]);
     }
     g_string_append (json, "]");
     ratio = median (ratios, n_rounds);
     rate = median (sorted, n_rounds);
-    g_print ("  %-38s %10.0f tokens/s   %.2fx [%.2f..%.2f]\n", kind_names[kind], rate, ratio,
-             ratios[0], ratios[n_rounds - 1]);
+    g_print ("  %-38s %10.0f tokens/s   %.2fx [%.2f..%.2f]   %.2f cores busy\n",
+             kind_names[kind], rate, ratio, ratios[0], ratios[n_rounds - 1],
+             median (busy, n_rounds));
   }
   g_string_append (json, "}}");
 }
@@ -323,11 +337,11 @@ bench_model (const char *path, const char *name, GString *json)
   choose_cut (&bench, make_batches (&bench, size));
   for (kind = 0; kind < N_ARRANGEMENTS; kind++) {
     arrange (&bench, kind, model);
-    run (&bench, &bench.arrangements[kind], 0.2);
+    run (&bench, &bench.arrangements[kind], 0.2, 0);
   }
   for (r = 0; r < n_rounds; r++) {
     for (kind = 0; kind < N_ARRANGEMENTS; kind++)
-      bench.arrangements[kind].rates[r] = run (&bench, &bench.arrangements[kind], seconds);
+      run (&bench, &bench.arrangements[kind], seconds, r);
   }
   show (&bench, name, size, json);
 
