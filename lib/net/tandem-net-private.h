@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* For translated sentences: translators' tools end a sentence where the macro of a format stands. */
+/* For translated sentences, which xgettext ends where the macro of a format stands. */
 static inline char *
 tandem_net_number_to_string (guint64 number)
 {

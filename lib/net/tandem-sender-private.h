@@ -4,9 +4,9 @@
 /* Private to tandem-sender*.c: the sender's state.
  *
  * The streaming thread calls send(), finish() and writes to the connection directly when it can;
- * the sender's own thread connects, says HELLO, reads, and writes when the streaming thread could not
- * finish or is not there. All writes happen with the lock held and never block, so that whoever
- * holds it continues the frame where the other one stopped.
+ * the sender's own thread connects, says HELLO, reads, and writes when the streaming thread could
+ * not finish or is not there. All writes happen with the lock held and never block, so that
+ * whoever holds it continues the frame where the other one stopped.
  *
  * There is one lock, `lock`; no receipt is settled and no callback called while it is held. */
 
