@@ -7,6 +7,7 @@
 #include <gio/gio.h>
 
 #include "net/tandem-net-error.h"
+#include "tandem-enums.h"
 
 static const struct
 {
@@ -54,22 +55,43 @@ map_error (const GError *error, GQuark *domain, int *code)
   }
 }
 
+/* The kind of error in words, or in numbers where it is not one of ours or of GIO. */
+static char *
+describe_kind (const GError *error)
+{
+  GType type = error->domain == TANDEM_NET_ERROR ? TANDEM_TYPE_NET_ERROR
+      : error->domain == G_IO_ERROR ? G_TYPE_IO_ERROR_ENUM
+      : error->domain == G_RESOLVER_ERROR ? G_TYPE_RESOLVER_ERROR : G_TYPE_INVALID;
+  const GEnumValue *value = NULL;
+
+  if (type != G_TYPE_INVALID) {
+    g_autoptr (GEnumClass) klass = g_type_class_ref (type);
+
+    value = g_enum_get_value (klass, error->code);
+  }
+  return value != NULL ? g_strdup (value->value_nick)
+                       : g_strdup_printf ("%s %d", g_quark_to_string (error->domain), error->code);
+}
+
 /**
  * gst_tcpact_post:
  * @element: the element
  * @type: %GST_MESSAGE_ERROR or %GST_MESSAGE_WARNING
  * @error: what the library says
+ * @state: with whom, and how far, for the debug half
  *
  * The one place where errors of the library become messages on the bus.
  */
 void
-gst_tcpact_post (GstElement *element, GstMessageType type, const GError *error)
+gst_tcpact_post (GstElement *element, GstMessageType type, const GError *error,
+                 const char *state)
 {
+  g_autofree char *kind = describe_kind (error);
   GQuark domain;
   int code;
 
   map_error (error, &domain, &code);
   gst_element_message_full (element, type, domain, code, g_strdup (error->message),
-                            g_strdup_printf ("%s %d", g_quark_to_string (error->domain),
-                                             error->code), __FILE__, GST_FUNCTION, __LINE__);
+                            g_strdup_printf ("%s; %s", kind, state), __FILE__, GST_FUNCTION,
+                            __LINE__);
 }

@@ -18,6 +18,7 @@ G_BEGIN_DECLS
 GST_ELEMENT_REGISTER_DECLARE (tcpactsink);
 GST_ELEMENT_REGISTER_DECLARE (tcpactsrc);
 
-void gst_tcpact_post (GstElement *element, GstMessageType type, const GError *error);
+void gst_tcpact_post (GstElement *element, GstMessageType type, const GError *error,
+                      const char *state);
 
 G_END_DECLS

@@ -227,16 +227,24 @@ gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSp
 
 /* One failure is one message, whichever thread sees it first. */
 static void
-gst_tcpact_sink_fail (GstTcpactSink *self, const GError *error)
+gst_tcpact_sink_fail (GstTcpactSink *self, TandemSender *sender, const GError *error)
 {
-  if (g_atomic_int_compare_and_exchange (&self->failed, 0, 1))
-    gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error);
+  guint n_pending = tandem_sender_get_n_pending (sender);
+  g_autofree char *state = NULL;
+
+  if (!g_atomic_int_compare_and_exchange (&self->failed, 0, 1))
+    return;
+  GST_OBJECT_LOCK (self);
+  state = g_strdup_printf ("to %s port %u, micro-batches not acknowledged: %u", self->host,
+                           self->port, n_pending);
+  GST_OBJECT_UNLOCK (self);
+  gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error, state);
 }
 
 static void
 on_sender_failed (TandemSender *sender, const GError *error, gpointer user_data)
 {
-  gst_tcpact_sink_fail (user_data, error);
+  gst_tcpact_sink_fail (user_data, sender, error);
 }
 
 static void
@@ -390,7 +398,7 @@ gst_tcpact_sink_wait (GstTcpactSink *self, WaitFunc wait, GstMiniObject *object,
     *ret = base->need_preroll ? gst_base_sink_do_preroll (base, object)
                               : gst_base_sink_wait_preroll (base);
   } else if (!done) {
-    gst_tcpact_sink_fail (self, error);
+    gst_tcpact_sink_fail (self, self->sender, error);
     *ret = GST_FLOW_ERROR;
   }
   return done;
@@ -421,7 +429,7 @@ gst_tcpact_sink_render (GstBaseSink *base, GstBuffer *buffer)
   while (ret == GST_FLOW_OK && !tandem_sender_has_room (self->sender))
     gst_tcpact_sink_wait (self, tandem_sender_wait_for_room, GST_MINI_OBJECT (buffer), &ret);
   if (ret == GST_FLOW_OK && !tandem_sender_send (self->sender, buffer, NULL, &error)) {
-    gst_tcpact_sink_fail (self, error);
+    gst_tcpact_sink_fail (self, self->sender, error);
     ret = GST_FLOW_ERROR;
   }
   return ret;

@@ -291,6 +291,19 @@ gst_tcpact_src_set_current_port (GstTcpactSrc *self, guint port)
     g_object_notify_by_pspec (G_OBJECT (self), current_port_pspec);
 }
 
+static void
+gst_tcpact_src_post (GstTcpactSrc *self, GstMessageType type, const GError *error)
+{
+  guint port = tandem_receiver_get_port (self->receiver);
+  g_autofree char *state = NULL;
+
+  GST_OBJECT_LOCK (self);
+  state = g_strdup_printf ("on %s port %u, streams so far: %u", self->address,
+                           port > 0 ? port : self->options.port, self->n_streams);
+  GST_OBJECT_UNLOCK (self);
+  gst_tcpact_post (GST_ELEMENT (self), type, error, state);
+}
+
 static gboolean
 gst_tcpact_src_start (GstBaseSrc *base)
 {
@@ -303,16 +316,16 @@ gst_tcpact_src_start (GstBaseSrc *base)
   options.address = self->address;
   self->receiver = tandem_receiver_new (&options);
   GST_OBJECT_UNLOCK (self);
-
-  if (!tandem_receiver_listen (self->receiver, &error)) {
-    g_prefix_error (&error, _("Cannot listen on %s port %u: "), self->address, options.port);
-    gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error);
-    g_clear_object (&self->receiver);
-    return FALSE;
-  }
   self->accepting = FALSE;
   self->n_streams = 0;
   self->group_id = 0;
+
+  if (!tandem_receiver_listen (self->receiver, &error)) {
+    g_prefix_error (&error, _("Cannot listen on %s port %u: "), self->address, options.port);
+    gst_tcpact_src_post (self, GST_MESSAGE_ERROR, error);
+    g_clear_object (&self->receiver);
+    return FALSE;
+  }
   gst_tcpact_src_set_current_port (self, tandem_receiver_get_port (self->receiver));
   return TRUE;
 }
@@ -473,14 +486,14 @@ gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer)
         ret = gst_tcpact_src_end_stream (self);
         break;
       case TANDEM_RECEIVED_ABANDONED:
-        gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_WARNING, error);
+        gst_tcpact_src_post (self, GST_MESSAGE_WARNING, error);
         ret = gst_tcpact_src_end_stream (self);
         break;
       case TANDEM_RECEIVED_ERROR:
         if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
           ret = GST_FLOW_FLUSHING;
         } else {
-          gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error);
+          gst_tcpact_src_post (self, GST_MESSAGE_ERROR, error);
           ret = GST_FLOW_ERROR;
         }
         break;

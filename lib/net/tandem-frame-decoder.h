@@ -6,6 +6,15 @@
 G_BEGIN_DECLS
 
 /**
+ * TandemFrameDecoder: (skip)
+ *
+ * Makes frames from the bytes of one direction of a connection, however they are cut. It offers the
+ * space that the next bytes go to, so that the payload of a BUFFER is read straight into the memory
+ * that the caller gave for it. One thread at a time.
+ */
+typedef struct _TandemFrameDecoder TandemFrameDecoder;
+
+/**
  * TandemDecodeStatus:
  * @TANDEM_DECODE_ERROR: the bytes are not acceptable; the decoder is done for
  * @TANDEM_DECODE_MORE: more bytes are needed

@@ -164,7 +164,6 @@ typedef struct _TandemFrameLimits TandemFrameLimits;
 typedef struct _TandemFrame TandemFrame;
 typedef struct _TandemHello TandemHello;
 typedef struct _TandemAck TandemAck;
-typedef struct _TandemFrameDecoder TandemFrameDecoder;
 
 /**
  * TandemFrameLimits:

@@ -78,6 +78,7 @@ struct _TandemReceiver
   guint64 granted_frames, granted_bytes;
 };
 
+/* tandem-receiver-stream.c */
 TandemReceiverStream *tandem_receiver_stream_new (TandemReceiver *receiver, const guint8 *id);
 TandemReceiverStream *tandem_receiver_stream_ref (TandemReceiverStream *stream);
 void tandem_receiver_stream_unref (TandemReceiverStream *stream);
@@ -86,13 +87,20 @@ void tandem_receiver_stream_repeat_acks (TandemReceiverStream *stream, guint64 f
                                          GByteArray *out);
 gboolean tandem_receiver_stream_is_over (TandemReceiverStream *stream);
 
+/* tandem-receiver-connection.c */
 void tandem_receiver_flush_out_locked (TandemReceiver *self);
 void tandem_receiver_ack_locked (TandemReceiver *self, guint64 sequence, TandemAckStatus status);
 void tandem_receiver_grant_locked (TandemReceiver *self, guint64 bytes);
 void tandem_receiver_adopt_locked (TandemReceiver *self, TandemLink *link,
                                    const TandemHello *hello);
 TandemLink *tandem_receiver_steal_link_locked (TandemReceiver *self);
+void tandem_receiver_lose_link (TandemReceiver *self, TandemLink *link, const GError *reason);
+void tandem_receiver_drop_stream (TandemReceiver *self, TandemLink *link, const GError *reason);
 
+/* tandem-receiver-receive.c */
+void tandem_receiver_hold (TandemReceiver *self, TandemReceived what, GstBuffer *buffer);
+
+/* tandem-receiver-service.c */
 void tandem_receiver_service_start (TandemReceiver *self);
 void tandem_receiver_service_stop (TandemReceiver *self);
 void tandem_receiver_service_watch_locked (TandemReceiver *self);

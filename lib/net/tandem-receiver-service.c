@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "net/tandem-acceptance.h"
+#include "net/tandem-net-private.h"
 
 #define GST_CAT_DEFAULT tandem_net_debug
 
@@ -98,12 +99,15 @@ choose_stream_locked (TandemReceiver *self, const TandemHello *hello,
   TandemReceiverStream *stream = self->stream;
 
   if (stream != NULL && memcmp (stream->id, hello->stream_id, sizeof stream->id) == 0) {
+    g_autofree char *last = NULL, *wanted = NULL;
+
     if (hello->resume <= stream->received + 1)
       return TRUE;
+    last = tandem_net_number_to_string (stream->received);
+    wanted = tandem_net_number_to_string (hello->resume);
     g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
-                 _("this device has micro-batches up to %" G_GUINT64_FORMAT
-                   ", you want to go on with %" G_GUINT64_FORMAT), stream->received,
-                 hello->resume);
+                 _("this device has micro-batches up to %s, you want to go on with %s"), last,
+                 wanted);
     return FALSE;
   }
   if (self->served || self->closing ||

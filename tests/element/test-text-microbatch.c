@@ -64,6 +64,56 @@ test_limits (void)
   gst_harness_teardown (h);
 }
 
+static GstPadProbeReturn
+note_order (GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
+{
+  if ((info->type & GST_PAD_PROBE_TYPE_BUFFER) != 0)
+    g_string_append (user_data, "batch ");
+  else
+    g_string_append_printf (user_data, "%s ", GST_EVENT_TYPE_NAME (info->data));
+  return GST_PAD_PROBE_OK;
+}
+
+/* What is held goes on before an event: the end of one sender's stream of several, other caps,
+ * another segment. */
+static void
+test_drains_before_events (void)
+{
+  static const guint lengths[] = { 2, 3 };
+  GstHarness *h = new_harness ("size=100");
+  g_autoptr (GstCaps) caps = gst_caps_from_string (CAPS);
+  g_autoptr (GString) order = g_string_new (NULL);
+  GstSegment segment;
+  GstEvent *events[3];
+  guint i;
+
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  segment.base = GST_SECOND;
+  gst_caps_set_simple (caps, "vocab", G_TYPE_STRING, "another", NULL);
+  events[0] = gst_event_new_stream_group_done (7);
+  events[1] = gst_event_new_caps (caps);
+  events[2] = gst_event_new_segment (&segment);
+  gst_harness_push (h, token_buffer (0, 1));
+  gst_harness_push_event (h, gst_event_new_gap (0, GST_SECOND));
+  gst_buffer_unref (gst_harness_pull (h));
+  gst_pad_add_probe (h->sinkpad,
+                     GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, note_order,
+                     order, NULL);
+  for (i = 0; i < G_N_ELEMENTS (events); i++) {
+    g_autofree char *expected =
+        g_strdup_printf ("batch %s ", GST_EVENT_TYPE_NAME (events[i]));
+
+    g_string_truncate (order, 0);
+    gst_harness_push (h, token_buffer (2 * i, 2));
+    gst_harness_push (h, token_buffer (2 * i + 1, 3));
+    g_assert_cmpstr (order->str, ==, "");
+    g_assert_true (gst_harness_push_event (h, events[i]));
+    g_assert_cmpstr (order->str, ==, expected);
+    assert_batch (gst_harness_pull (h), 2 * i, 2, lengths);
+  }
+  gst_harness_teardown (h);
+}
+
 static void
 count_settled (gboolean completed, gpointer user_data)
 {
@@ -214,6 +264,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   tandem_init ();
   g_test_add_func ("/microbatch/limits", test_limits);
+  g_test_add_func ("/microbatch/drains-before-events", test_drains_before_events);
   g_test_add_func ("/microbatch/receipts", test_receipts);
   g_test_add_func ("/microbatch/latency", test_latency);
   g_test_add_func ("/microbatch/race", test_race);
