@@ -102,6 +102,15 @@ static gboolean gst_sentiment_sink_unlock (GstBaseSink *base);
 static gboolean gst_sentiment_sink_unlock_stop (GstBaseSink *base);
 static GstFlowReturn gst_sentiment_sink_render (GstBaseSink *base, GstBuffer *buffer);
 
+/* A position in time means nothing here, and gst-launch-1.0 would write one over what is typed. */
+static gboolean
+gst_sentiment_sink_element_query (GstElement *element, GstQuery *query)
+{
+  if (GST_QUERY_TYPE (query) == GST_QUERY_POSITION)
+    return FALSE;
+  return GST_ELEMENT_CLASS (gst_sentiment_sink_parent_class)->query (element, query);
+}
+
 static void
 gst_sentiment_sink_class_init (GstSentimentSinkClass *klass)
 {
@@ -138,6 +147,8 @@ gst_sentiment_sink_class_init (GstSentimentSinkClass *klass)
   g_object_class_install_properties (object_class, N_PROPERTIES, properties);
 
   element_class->change_state = GST_DEBUG_FUNCPTR (gst_sentiment_sink_change_state);
+  element_class->query = GST_DEBUG_FUNCPTR (gst_sentiment_sink_element_query);
+
   gst_element_class_set_static_metadata (element_class, "Sentiment sink", "Sink/Analyzer",
       "Writes what the model says about each review", "Tandem contributors");
   gst_element_class_add_static_pad_template (element_class, &sink_template);

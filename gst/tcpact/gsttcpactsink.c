@@ -96,6 +96,15 @@ static gboolean gst_tcpact_sink_event (GstBaseSink *base, GstEvent *event);
 static GstFlowReturn gst_tcpact_sink_wait_event (GstBaseSink *base, GstEvent *event);
 static GstFlowReturn gst_tcpact_sink_render (GstBaseSink *base, GstBuffer *buffer);
 
+/* A position in time means nothing here, and gst-launch-1.0 would write one over what is typed. */
+static gboolean
+gst_tcpact_sink_element_query (GstElement *element, GstQuery *query)
+{
+  if (GST_QUERY_TYPE (query) == GST_QUERY_POSITION)
+    return FALSE;
+  return GST_ELEMENT_CLASS (gst_tcpact_sink_parent_class)->query (element, query);
+}
+
 static void
 gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
 {
@@ -128,6 +137,8 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
       g_param_spec_uint ("max-payload", "Maximum payload",
           "Bytes of the largest micro-batch that is sent; the receiver may take less",
           1, G_MAXUINT, DEFAULT_MAX_PAYLOAD, flags));
+
+  element_class->query = GST_DEBUG_FUNCPTR (gst_tcpact_sink_element_query);
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_set_static_metadata (element_class, "TCP activation sink", "Sink/Network",

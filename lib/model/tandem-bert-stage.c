@@ -12,10 +12,10 @@
  * layer stay in the cache, few rows keep the activations there too; when they
  * do not, more rows share one reading of them. */
 #define GROUP_ROWS_SMALL 256
-#define GROUP_ROWS_LARGE 1024
+#define GROUP_ROWS_LARGE 512
 #define CACHED_LAYER_BYTES (1536 * 1024)
 /* Bounds the memory of one thread's rows. */
-#define GROUP_BYTES (10 * 1024 * 1024)
+#define GROUP_BYTES (4 * 1024 * 1024)
 
 /**
  * TandemBertStage:

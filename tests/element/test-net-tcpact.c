@@ -34,6 +34,29 @@ next_event (Side *src, GstEventType type)
   return TRUE;
 }
 
+/* gst-launch-1.0 writes a position over what people type when it gets one. */
+static void
+test_no_position (void)
+{
+  static const char *const names[] = { "tcpactsink", "sentimentsink", "fakesink" };
+  guint i;
+
+  for (i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autoptr (GstElement) sink = gst_object_ref_sink (gst_element_factory_make (names[i], NULL));
+    g_autoptr (GstPad) pad = gst_element_get_static_pad (sink, "sink");
+    gint64 position;
+
+    gst_element_set_state (sink, GST_STATE_PLAYING);
+    gst_pad_send_event (pad, gst_event_new_stream_start ("stream"));
+    gst_pad_send_event (pad, gst_event_new_segment (&(GstSegment) {
+      .rate = 1.0, .applied_rate = 1.0, .format = GST_FORMAT_TIME, .stop = -1, .duration = -1 }));
+    /* The last one shows that the question has an answer elsewhere. */
+    g_assert_cmpint (gst_element_query_position (sink, GST_FORMAT_TIME, &position), ==,
+                     i + 1 == G_N_ELEMENTS (names));
+    gst_element_set_state (sink, GST_STATE_NULL);
+  }
+}
+
 static void
 test_one_stream (void)
 {
@@ -506,6 +529,7 @@ main (int argc, char **argv)
   g_test_add_func ("/net/tcpact/stopped-in-mid-stream", test_stopped_in_mid_stream);
   g_test_add_func ("/net/tcpact/flush", test_flush);
   g_test_add_func ("/net/tcpact/caps-change", test_caps_change);
+  g_test_add_func ("/net/tcpact/no-position", test_no_position);
   g_test_add_func ("/net/tcpact/pipelines", test_pipelines);
   g_test_add_func ("/net/tcpact/up-and-down", test_up_and_down);
   g_test_add_func ("/net/tcpact/streams-leak-nothing", test_streams_leak_nothing);
