@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import devices
 import tap
@@ -142,6 +143,30 @@ def test_answers_at_once():
         process.stdin.flush()
         # The end of standard input is not needed.
         assert process.wait(TIMEOUT) == 0
+
+
+@tap.case('terminal')
+def test_terminal():
+    """A terminal shows the results alone; ten times a second gst-launch-1.0 would add the position."""
+    tap.need_model()
+    for name in ('one-device', 'two-stages', 'quickstart'):
+        master, slave = os.openpty()
+        with subprocess.Popen([path_of(name)], stdin=subprocess.PIPE, stdout=slave,
+                              stderr=subprocess.PIPE) as process:
+            os.close(slave)
+            process.stdin.write(b'What a wonderful film.\n')
+            process.stdin.flush()
+            output = os.read(master, 4096)
+            assert output.startswith(b'0: positive') and output.endswith(b'\r\n'), (name, output)
+            time.sleep(0.5)
+            process.communicate(b'done\n', timeout=TIMEOUT)
+        try:
+            output = os.read(master, 4096)
+        except OSError:
+            # Nobody has the terminal any more, and it holds nothing.
+            output = b''
+        os.close(master)
+        assert process.returncode == 0 and output == b'', (name, process.returncode, output)
 
 
 @tap.case('quickstart/piped')
