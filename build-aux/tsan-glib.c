@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* ThreadSanitizer knows POSIX locks, but GLib's are futexes inside a library that was not built
- * for it, and so are the reference counts of GObject and GStreamer. Preloaded before a test, these
- * wrappers call GLib and tell ThreadSanitizer what happened before what. */
+ * for it, and so are its queues, thread pools and main contexts, and the reference counts of GObject
+ * and GStreamer. Preloaded before a test, these wrappers call GLib and tell ThreadSanitizer what
+ * happened before what: no more than the wrapped call promises. */
 
 #define _GNU_SOURCE
 
@@ -11,6 +12,8 @@
 
 void __tsan_acquire (void *address);
 void __tsan_release (void *address);
+int __sanitizer_install_malloc_and_free_hooks (void (*allocated) (const volatile void *, size_t),
+                                               void (*freed) (const volatile void *));
 
 /* What RTLD_NEXT finds, looked up once; two threads that do so at the same time find the same. */
 #define NEXT(name)                                                                      \
@@ -61,8 +64,6 @@ void __tsan_release (void *address);
 LOCK (g_mutex_lock, GMutex)
 TRYLOCK (g_mutex_trylock, GMutex)
 UNLOCK (g_mutex_unlock, GMutex)
-LOCK (g_rec_mutex_lock, GRecMutex)
-TRYLOCK (g_rec_mutex_trylock, GRecMutex)
 UNLOCK (g_rec_mutex_unlock, GRecMutex)
 LOCK (g_rw_lock_reader_lock, GRWLock)
 TRYLOCK (g_rw_lock_reader_trylock, GRWLock)
@@ -70,9 +71,28 @@ UNLOCK (g_rw_lock_reader_unlock, GRWLock)
 LOCK (g_rw_lock_writer_lock, GRWLock)
 TRYLOCK (g_rw_lock_writer_trylock, GRWLock)
 UNLOCK (g_rw_lock_writer_unlock, GRWLock)
+LOCK (g_async_queue_lock, GAsyncQueue)
+UNLOCK (g_async_queue_unlock, GAsyncQueue)
+UNREF (g_async_queue_unref, GAsyncQueue *)
+UNREF (g_bytes_unref, GBytes *)
+UNREF (g_source_unref, GSource *)
 UNREF (g_object_unref, gpointer)
 UNREF (gst_object_unref, gpointer)
 UNREF (gst_mini_object_unref, GstMiniObject *)
+
+/* Our own reference counts. */
+gboolean
+(g_atomic_ref_count_dec) (gatomicrefcount *count)
+{
+  gboolean last;
+
+  NEXT (g_atomic_ref_count_dec)
+  __tsan_release (count);
+  last = next (count);
+  if (last)
+    __tsan_acquire (count);
+  return last;
+}
 
 void
 g_cond_wait (GCond *cond, GMutex *mutex)
@@ -98,11 +118,232 @@ g_cond_wait_until (GCond *cond, GMutex *mutex, gint64 end_time)
 void
 (g_once_init_leave) (volatile void *location, gsize result)
 {
-  static void (*found) (volatile void *, gsize);
-
-  if (found == NULL)
-    found = (void (*) (volatile void *, gsize)) dlsym (RTLD_NEXT, "g_once_init_leave");
-  found (location, result);
+  NEXT (g_once_init_leave)
+  next (location, result);
   /* Readers look at the variable themselves, in code that ThreadSanitizer sees. */
   __atomic_store_n ((volatile gsize *) location, result, __ATOMIC_RELEASE);
+}
+
+/* Inside GLib, queue nodes, arrays and the like pass from the thread that allocates them to the one
+ * that frees them under locks that are not seen. Who frees a block had its address from who
+ * allocated it, so the allocation came first; what was done with the block in between still needs an
+ * order of its own. The byte behind the address keeps this apart from a lock at the block's start. */
+static void
+block_allocated (const volatile void *block, size_t size)
+{
+  if (block != NULL && size > 1)
+    __tsan_release ((char *) block + 1);
+}
+
+static void
+block_freed (const volatile void *block)
+{
+  if (block != NULL)
+    __tsan_acquire ((char *) block + 1);
+}
+
+__attribute__ ((constructor)) static void
+watch_blocks (void)
+{
+  __sanitizer_install_malloc_and_free_hooks (block_allocated, block_freed);
+}
+
+/* GLib makes the POSIX lock within at the first use, which ThreadSanitizer would take for a race
+ * with the second: here it is made beforehand, and published as atomics do. */
+static void
+prepare_rec_mutex (GRecMutex *lock)
+{
+  gpointer none = NULL;
+  GRecMutex fresh;
+
+  if (__atomic_load_n (&lock->p, __ATOMIC_ACQUIRE) != NULL)
+    return;
+  g_rec_mutex_init (&fresh);
+  if (!__atomic_compare_exchange_n (&lock->p, &none, fresh.p, FALSE, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+    g_rec_mutex_clear (&fresh);
+}
+
+void
+g_rec_mutex_init (GRecMutex *lock)
+{
+  NEXT (g_rec_mutex_init)
+  next (lock);
+  __atomic_store_n (&lock->p, lock->p, __ATOMIC_RELEASE);
+}
+
+void
+g_rec_mutex_lock (GRecMutex *lock)
+{
+  NEXT (g_rec_mutex_lock)
+  prepare_rec_mutex (lock);
+  next (lock);
+  __tsan_acquire (lock);
+}
+
+gboolean
+g_rec_mutex_trylock (GRecMutex *lock)
+{
+  gboolean taken;
+
+  NEXT (g_rec_mutex_trylock)
+  prepare_rec_mutex (lock);
+  taken = next (lock);
+  if (taken)
+    __tsan_acquire (lock);
+  return taken;
+}
+
+/* What a thread did before it pushed comes before what another does with the item it popped. */
+void
+g_async_queue_push (GAsyncQueue *queue, gpointer item)
+{
+  NEXT (g_async_queue_push)
+  __tsan_release (queue);
+  next (queue, item);
+}
+
+gpointer
+g_async_queue_pop (GAsyncQueue *queue)
+{
+  gpointer item;
+
+  NEXT (g_async_queue_pop)
+  item = next (queue);
+  __tsan_acquire (queue);
+  return item;
+}
+
+gpointer
+g_async_queue_try_pop (GAsyncQueue *queue)
+{
+  gpointer item;
+
+  NEXT (g_async_queue_try_pop)
+  item = next (queue);
+  __tsan_acquire (queue);
+  return item;
+}
+
+gpointer
+g_async_queue_timeout_pop (GAsyncQueue *queue, guint64 timeout)
+{
+  gpointer item;
+
+  NEXT (g_async_queue_timeout_pop)
+  item = next (queue, timeout);
+  __tsan_acquire (queue);
+  return item;
+}
+
+/* A pool's function comes after the push of its item, and before the return of a call that frees
+ * the pool and waits. The pool may outlive that call, so this is never freed. */
+typedef struct
+{
+  GFunc func;
+  gpointer user_data;
+  char pushed, ran;             /* addresses to tell ThreadSanitizer of */
+} Pool;
+
+static void
+run_pool_item (gpointer item, gpointer user_data)
+{
+  Pool *pool = user_data;
+
+  __tsan_acquire (&pool->pushed);
+  pool->func (item, pool->user_data);
+  __tsan_release (&pool->ran);
+}
+
+GThreadPool *
+g_thread_pool_new (GFunc func, gpointer user_data, int max_threads, gboolean exclusive,
+                   GError **error)
+{
+  Pool *pool = g_new0 (Pool, 1);
+
+  NEXT (g_thread_pool_new)
+  pool->func = func;
+  pool->user_data = user_data;
+  __tsan_release (&pool->pushed);
+  return next (run_pool_item, pool, max_threads, exclusive, error);
+}
+
+gboolean
+g_thread_pool_push (GThreadPool *thread_pool, gpointer item, GError **error)
+{
+  NEXT (g_thread_pool_push)
+  __tsan_release (&((Pool *) thread_pool->user_data)->pushed);
+  return next (thread_pool, item, error);
+}
+
+void
+g_thread_pool_free (GThreadPool *thread_pool, gboolean immediate, gboolean wait)
+{
+  Pool *pool = thread_pool->user_data;
+
+  NEXT (g_thread_pool_free)
+  next (thread_pool, immediate, wait);
+  if (wait)
+    __tsan_acquire (&pool->ran);
+}
+
+/* The callback of a source comes after the calls that set and attached it. Callbacks differ in their
+ * arguments, but each context asks for the function, in the thread that calls it. */
+typedef struct
+{
+  gatomicrefcount ref_count;
+  GSourceFunc func;
+  gpointer user_data;
+  GDestroyNotify destroy;
+} Callback;
+
+static void
+callback_ref (gpointer data)
+{
+  g_atomic_ref_count_inc (&((Callback *) data)->ref_count);
+}
+
+static void
+callback_unref (gpointer data)
+{
+  Callback *callback = data;
+
+  if (!g_atomic_ref_count_dec (&callback->ref_count))
+    return;
+  if (callback->destroy != NULL)
+    callback->destroy (callback->user_data);
+  g_free (callback);
+}
+
+static void
+callback_get (gpointer data, GSource *source, GSourceFunc *func, gpointer *user_data)
+{
+  Callback *callback = data;
+
+  __tsan_acquire (source);
+  *func = callback->func;
+  *user_data = callback->user_data;
+}
+
+void
+g_source_set_callback (GSource *source, GSourceFunc func, gpointer user_data,
+                       GDestroyNotify destroy)
+{
+  static GSourceCallbackFuncs functions = { callback_ref, callback_unref, callback_get };
+  Callback *callback = g_new (Callback, 1);
+
+  g_atomic_ref_count_init (&callback->ref_count);
+  callback->func = func;
+  callback->user_data = user_data;
+  callback->destroy = destroy;
+  __tsan_release (source);
+  g_source_set_callback_indirect (source, callback, &functions);
+}
+
+guint
+g_source_attach (GSource *source, GMainContext *context)
+{
+  NEXT (g_source_attach)
+  __tsan_release (source);
+  return next (source, context);
 }
