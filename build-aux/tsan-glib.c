@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <gst/gst.h>
+#include <pthread.h>
 
 void __tsan_acquire (void *address);
 void __tsan_release (void *address);
@@ -80,6 +81,19 @@ UNREF (g_object_unref, gpointer)
 UNREF (gst_object_unref, gpointer)
 UNREF (gst_mini_object_unref, GstMiniObject *)
 
+/* Drops a reference within GStreamer, after it copied. */
+GstMiniObject *
+gst_mini_object_make_writable (GstMiniObject *object)
+{
+  GstMiniObject *copy;
+
+  if (gst_mini_object_is_writable (object))
+    return object;
+  copy = gst_mini_object_copy (object);
+  gst_mini_object_unref (object);
+  return copy;
+}
+
 /* Our own reference counts. */
 gboolean
 (g_atomic_ref_count_dec) (gatomicrefcount *count)
@@ -143,9 +157,12 @@ block_freed (const volatile void *block)
 }
 
 __attribute__ ((constructor)) static void
-watch_blocks (void)
+start (void)
 {
   __sanitizer_install_malloc_and_free_hooks (block_allocated, block_freed);
+  /* A lock within, around the table of error domains, is made at the first use: before there are
+   * threads. */
+  g_error_free (g_error_new_literal (G_FILE_ERROR, G_FILE_ERROR_FAILED, ""));
 }
 
 /* GLib makes the POSIX lock within at the first use, which ThreadSanitizer would take for a race
@@ -192,6 +209,51 @@ g_rec_mutex_trylock (GRecMutex *lock)
   if (taken)
     __tsan_acquire (lock);
   return taken;
+}
+
+/* These strings are kept for everybody, made by the first thread that asks for one, under a lock
+ * within. Only who makes one releases: asking for a string that is there puts nobody in order. */
+static char strings;            /* an address to tell ThreadSanitizer of */
+
+#define KEEP_STRING(type, name)                                                         \
+  type name (const char *string)                                                        \
+  {                                                                                     \
+    gboolean made;                                                                      \
+    type kept;                                                                          \
+    NEXT (name)                                                                         \
+    __tsan_acquire (&strings);                                                          \
+    made = g_quark_try_string (string) == 0;                                            \
+    kept = next (string);                                                               \
+    if (made)                                                                           \
+      __tsan_release (&strings);                                                        \
+    return kept;                                                                        \
+  }
+
+KEEP_STRING (GQuark, g_quark_from_string)
+KEEP_STRING (GQuark, g_quark_from_static_string)
+KEEP_STRING (const char *, g_intern_string)
+KEEP_STRING (const char *, g_intern_static_string)
+
+const char *
+g_quark_to_string (GQuark quark)
+{
+  NEXT (g_quark_to_string)
+  __tsan_acquire (&strings);
+  return next (quark);
+}
+
+/* Its messages are kept too; few ask for one, so that the order of the lock within does no harm. */
+const char *
+g_strerror (int number)
+{
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  const char *message;
+
+  NEXT (g_strerror)
+  pthread_mutex_lock (&lock);
+  message = next (number);
+  pthread_mutex_unlock (&lock);
+  return message;
 }
 
 /* What a thread did before it pushed comes before what another does with the item it popped. */
