@@ -216,11 +216,11 @@ run_through_relay (guint n, guint cuts, guint max_bytes, gboolean spoil, guint h
   g_assert_cmpint (pusher.counts[0], ==, 0);
   assert_no_message (&sink, GST_MESSAGE_ERROR);
   assert_no_message (&src, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
-  g_assert_cmpuint (relay.connections, >, cuts > 0 ? cuts / 2 : 0);
-  g_test_message ("%u connections, %u cuts left", relay.connections, relay.cuts);
   side_clear (&sink);
   side_clear (&src);
   relay_stop (&relay);
+  g_assert_cmpuint (relay.connections, >, cuts > 0 ? cuts / 2 : 0);
+  g_test_message ("%u connections, %u cuts left", relay.connections, relay.cuts);
 }
 
 static void
