@@ -146,6 +146,55 @@ test_split (void)
   }
 }
 
+/* Enough rows for many groups, so that all threads have work; twice, so that they
+ * find what the first run left. */
+static void
+test_threads (void)
+{
+  enum { SEQUENCES = 200, LENGTH = 17 };
+  g_autoptr (TandemModel) model = tandem_model_open (folder, NULL, NULL);
+  g_autofree gint32 *tokens = g_new (gint32, SEQUENCES * LENGTH);
+  guint32 starts[SEQUENCES + 1];
+  float alone[SEQUENCES * 2], shared[SEQUENCES * 2];
+  guint n_threads, pass, i;
+
+  for (i = 0; i < SEQUENCES * LENGTH; i++)
+    tokens[i] = (gint32) (i * 7 % 100);
+  for (i = 0; i <= SEQUENCES; i++)
+    starts[i] = i * LENGTH;
+
+  for (n_threads = 1; n_threads <= 4; n_threads++) {
+    g_autoptr (TandemBertStage) stage =
+        tandem_bert_stage_new (model, 0, 2, TANDEM_PRECISION_F32, n_threads,
+                               TANDEM_BERT_STAGE_NONE, NULL);
+
+    for (pass = 0; pass < 2; pass++) {
+      memset (shared, 0, sizeof shared);
+      g_assert_true (tandem_bert_stage_forward_tokens (stage, tokens, SEQUENCES, starts, shared,
+                                                       NULL, NULL));
+      if (n_threads == 1)
+        memcpy (alone, shared, sizeof alone);
+      g_assert_cmpmem (shared, sizeof shared, alone, sizeof alone);
+    }
+  }
+}
+
+static void
+test_cancelled (void)
+{
+  g_autoptr (TandemModel) model = tandem_model_open (folder, NULL, NULL);
+  g_autoptr (TandemBertStage) stage =
+      tandem_bert_stage_new (model, 0, 2, TANDEM_PRECISION_F32, 2, TANDEM_BERT_STAGE_NONE, NULL);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  float out[6];
+
+  g_cancellable_cancel (cancellable);
+  g_assert_false (tandem_bert_stage_forward_tokens (stage, ids, 3, offsets, out, cancellable,
+                                                    &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+}
+
 static void
 test_stage_files (void)
 {
@@ -388,6 +437,8 @@ main (int argc, char **argv)
 
   g_test_add_func ("/bertstage/whole", test_whole);
   g_test_add_func ("/bertstage/split", test_split);
+  g_test_add_func ("/bertstage/threads", test_threads);
+  g_test_add_func ("/bertstage/cancelled", test_cancelled);
   g_test_add_func ("/bertstage/stage-files", test_stage_files);
   g_test_add_func ("/bertstage/receipts-travel", test_receipts_travel);
   g_test_add_func ("/bertstage/start-errors", test_start_errors);
