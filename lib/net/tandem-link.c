@@ -170,12 +170,6 @@ tandem_link_set_stream (TandemLink *link, const TandemStreamInfo *info)
   link->has_stream = TRUE;
 }
 
-const TandemStreamInfo *
-tandem_link_get_stream (TandemLink *link)
-{
-  return link->has_stream ? &link->stream : NULL;
-}
-
 /* The table of the micro-batch was checked by now: only then memory is taken. */
 static gboolean
 prepare_payload (TandemLink *self, GError **error)

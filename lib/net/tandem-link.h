@@ -37,7 +37,6 @@ GstBuffer *tandem_link_take_buffer (TandemLink *link);
 gboolean tandem_link_is_idle (TandemLink *link);
 void tandem_link_set_limits (TandemLink *link, const TandemFrameLimits *limits);
 void tandem_link_set_stream (TandemLink *link, const TandemStreamInfo *info);
-const TandemStreamInfo *tandem_link_get_stream (TandemLink *link);
 
 gboolean tandem_link_write (TandemLink *link, const GOutputVector *vectors, guint n_vectors,
                             gsize *written, GError **error);

@@ -37,8 +37,6 @@ gboolean tandem_review_rows_skip (TandemReviewRows *self, TandemReviewPosition *
 gboolean tandem_review_rows_next (TandemReviewRows *self, GBytes **text, int *label,
                                   GCancellable *cancellable, GError **error);
 
-gboolean tandem_review_parse_label (const char *text, int *label);
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemReviewRows, tandem_review_rows_free)
 
 G_END_DECLS

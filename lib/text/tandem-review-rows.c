@@ -60,8 +60,8 @@ fail (TandemReviewRows *self, GError **error, const char *format, ...)
 }
 
 /* What a label may be called in data sets of reviews. */
-gboolean
-tandem_review_parse_label (const char *text, int *label)
+static gboolean
+parse_label (const char *text, int *label)
 {
   static const struct
   {
@@ -250,10 +250,10 @@ find_columns (TandemReviewRows *self, GCancellable *cancellable, GError **error)
   if (self->n_fields == 5 && self->format == TANDEM_REVIEW_FORMAT_TSV) {
     self->label_column = 0;
     self->text_column = 4;
-  } else if (self->n_fields == 2 && tandem_review_parse_label (self->fields[0], &label)) {
+  } else if (self->n_fields == 2 && parse_label (self->fields[0], &label)) {
     self->label_column = 0;
     self->text_column = 1;
-  } else if (self->n_fields == 2 && tandem_review_parse_label (self->fields[1], &label)) {
+  } else if (self->n_fields == 2 && parse_label (self->fields[1], &label)) {
     self->label_column = 1;
     self->text_column = 0;
   } else {
@@ -459,7 +459,7 @@ parse_json (TandemReviewRows *self, GBytes **text, int *label, GError **error)
   *label = -1;
   node = get_either (object, "label", "sentiment");
   if (node != NULL && json_node_get_value_type (node) == G_TYPE_STRING) {
-    if (!tandem_review_parse_label (json_node_get_string (node), label))
+    if (!parse_label (json_node_get_string (node), label))
       return fail (self, error, "the label \"%s\" is none that is known",
                    json_node_get_string (node));
   } else if (node != NULL && json_node_get_value_type (node) == G_TYPE_INT64) {
@@ -493,7 +493,7 @@ tandem_review_rows_next (TandemReviewRows *self, GBytes **text, int *label,
                  MAX (self->text_column, self->label_column) + 1);
   *label = -1;
   if (self->label_column != NO_COLUMN &&
-      !tandem_review_parse_label (self->fields[self->label_column], label))
+      !parse_label (self->fields[self->label_column], label))
     return fail (self, error, "the label \"%.40s\" is none that is known",
                  self->fields[self->label_column]);
   field = self->fields[self->text_column];

@@ -38,8 +38,6 @@ typedef struct
 
 const char *tandem_inspect_get_activation_name (TandemActivation activation);
 
-char *tandem_inspect_get_tokenizer_text (TandemTokenizerFlags flags);
-
 void tandem_inspect_print_text (const TandemInspectReport *report, guint64 n_elements,
                                 guint64 n_bytes);
 

@@ -23,8 +23,8 @@ tandem_inspect_get_activation_name (TandemActivation activation)
   return "";
 }
 
-char *
-tandem_inspect_get_tokenizer_text (TandemTokenizerFlags flags)
+static char *
+get_tokenizer_text (TandemTokenizerFlags flags)
 {
   GString *text = g_string_new (flags & TANDEM_TOKENIZER_LOWER_CASE ? _("lower case") : _("cased"));
 
@@ -79,7 +79,7 @@ print_model (const TandemInspectReport *report)
     print_line (_("Labels"), labels);
   }
   if (report->tokenizer != NULL) {
-    g_autofree char *how = tandem_inspect_get_tokenizer_text (tandem_tokenizer_get_flags (report->tokenizer));
+    g_autofree char *how = get_tokenizer_text (tandem_tokenizer_get_flags (report->tokenizer));
 
     print_value (_("Vocabulary"), _("%u entries, %s"),
                  tandem_tokenizer_get_size (report->tokenizer), how);
