@@ -13,6 +13,7 @@
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
+#include "stream/tandem-row-pool.h"
 
 #include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"

@@ -36,9 +36,6 @@ GST_DEBUG_CATEGORY_STATIC (bert_stage_debug);
 #define DEFAULT_THREADS 1
 #define DEFAULT_PRECISION TANDEM_PRECISION_F32
 
-/* Vectors of 64 bytes load fastest from addresses that are multiples of that. */
-#define ALIGN_MASK 63
-
 enum
 {
   PROP_0,
@@ -77,6 +74,7 @@ struct _GstBertStage
   TandemBertStage *stage;
   TandemStreamInfo input;
   TandemStreamInfo output;
+  TandemRowPool *rows;
 
   /* thread-safe by itself; a flush cancels it */
   GCancellable *cancellable;
@@ -219,6 +217,7 @@ gst_bert_stage_stop (GstBaseTransform *trans)
   GST_OBJECT_LOCK (self);
   g_clear_object (&self->stage);
   GST_OBJECT_UNLOCK (self);
+  g_clear_pointer (&self->rows, tandem_row_pool_free);
   tandem_stream_info_clear (&self->input);
   tandem_stream_info_clear (&self->output);
   return TRUE;
@@ -247,6 +246,7 @@ gst_bert_stage_start (GstBaseTransform *trans)
     return FALSE;
   }
   g_cancellable_reset (self->cancellable);
+  self->rows = tandem_row_pool_new ();
   if (!open_stage (self, path, layers, n_threads, precision, &error)) {
     if (g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
       GST_ELEMENT_ERROR (self, RESOURCE, NOT_FOUND,
@@ -345,20 +345,22 @@ gst_bert_stage_prepare_output_buffer (GstBaseTransform *trans, GstBuffer *input,
 {
   GstBertStage *self = GST_BERT_STAGE (trans);
   TandemBatchMeta *meta = get_checked_meta (self, input), *out_meta;
-  GstAllocationParams params = { .align = ALIGN_MASK };
+  GstMemory *memory;
   gboolean logits = self->output.kind == TANDEM_STREAM_LOGITS;
   gsize n_rows;
 
   if (meta == NULL)
     return GST_FLOW_ERROR;
   n_rows = logits ? meta->n_sequences : tandem_batch_meta_get_n_rows (meta);
-  *output = gst_buffer_new_allocate (NULL, n_rows * tandem_stream_info_get_row_size (&self->output),
-                                     &params);
-  if (*output == NULL) {
+  memory = tandem_row_pool_take (self->rows,
+                                 n_rows * tandem_stream_info_get_row_size (&self->output));
+  if (memory == NULL) {
     GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT, (_("Out of memory.")),
                        ("%" G_GSIZE_FORMAT " rows", n_rows));
     return GST_FLOW_ERROR;
   }
+  *output = gst_buffer_new ();
+  gst_buffer_append_memory (*output, memory);
   gst_buffer_copy_into (*output, input, GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_TIMESTAMPS, 0, -1);
   out_meta = tandem_buffer_add_batch_meta (*output, meta->n_sequences,
                                            logits ? NULL : meta->offsets, meta->ids,

@@ -16,7 +16,8 @@
  * everything is acknowledged.
  *
  * An element downstream of the receiver that waits for more buffers than
- * #GstTcpactSink:window before it lets go of the first would wait for ever.
+ * #GstTcpactSink:window or #GstTcpactSink:window-bytes before it lets go of the first
+ * would wait for ever.
  *
  * |[
  * gst-launch-1.0 fdsrc ! lineparse ! tokenize model=M ! bertstage model=M layers=0-0 ! tcpactsink host=127.0.0.1
@@ -38,6 +39,7 @@ GST_DEBUG_CATEGORY_STATIC (gst_tcpact_sink_debug);
 #define DEFAULT_HOST GST_TCPACT_DEFAULT_HOST
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
 #define DEFAULT_WINDOW 8
+#define DEFAULT_WINDOW_BYTES (2 * 1024 * 1024)
 #define DEFAULT_RECONNECT_TIMEOUT 10000
 #define DEFAULT_MAX_PAYLOAD GST_TCPACT_DEFAULT_MAX_PAYLOAD
 
@@ -47,6 +49,7 @@ enum
   PROP_HOST,
   PROP_PORT,
   PROP_WINDOW,
+  PROP_WINDOW_BYTES,
   PROP_RECONNECT_TIMEOUT,
   PROP_MAX_PAYLOAD,
 };
@@ -62,6 +65,7 @@ struct _GstTcpactSink
   char *host;
   guint port;
   guint window;
+  guint64 window_bytes;
   guint reconnect_timeout;
   guint max_payload;
 
@@ -128,6 +132,10 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
       g_param_spec_uint ("window", "Window",
           "Micro-batches that may be unacknowledged before the pipeline waits",
           1, G_MAXUINT16, DEFAULT_WINDOW, flags));
+  g_object_class_install_property (object_class, PROP_WINDOW_BYTES,
+      g_param_spec_uint64 ("window-bytes", "Window in bytes",
+          "Bytes of micro-batches that may be unacknowledged before the pipeline waits; two "
+          "may be in any case", 0, G_MAXUINT64, DEFAULT_WINDOW_BYTES, flags));
   g_object_class_install_property (object_class, PROP_RECONNECT_TIMEOUT,
       g_param_spec_uint ("reconnect-timeout", "Reconnect timeout",
           "Milliseconds without a working connection, at the start or later, after which to "
@@ -196,6 +204,9 @@ gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GP
     case PROP_WINDOW:
       self->window = g_value_get_uint (value);
       break;
+    case PROP_WINDOW_BYTES:
+      self->window_bytes = g_value_get_uint64 (value);
+      break;
     case PROP_RECONNECT_TIMEOUT:
       self->reconnect_timeout = g_value_get_uint (value);
       break;
@@ -223,6 +234,9 @@ gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSp
       break;
     case PROP_WINDOW:
       g_value_set_uint (value, self->window);
+      break;
+    case PROP_WINDOW_BYTES:
+      g_value_set_uint64 (value, self->window_bytes);
       break;
     case PROP_RECONNECT_TIMEOUT:
       g_value_set_uint (value, self->reconnect_timeout);
@@ -262,7 +276,7 @@ static void
 gst_tcpact_sink_open (GstTcpactSink *self)
 {
   GST_OBJECT_LOCK (self);
-  self->sender = tandem_sender_new (self->host, self->port, self->window,
+  self->sender = tandem_sender_new (self->host, self->port, self->window, self->window_bytes,
                                     self->reconnect_timeout, self->max_payload);
   GST_OBJECT_UNLOCK (self);
   self->finished = FALSE;

@@ -62,7 +62,7 @@ tandem_bert_embeddings_new (TandemModel *model, GError **error)
 {
   const TandemModelConfig *config = tandem_model_get_config (model);
   g_autoptr (TandemBertEmbeddings) self = g_new0 (TandemBertEmbeddings, 1);
-  g_autofree float *types = NULL;
+  g_autoptr (TandemFloats) types = NULL;
   guint r, i;
 
   self->kernels = tandem_kernels_get ();
@@ -86,8 +86,8 @@ tandem_bert_embeddings_free (TandemBertEmbeddings *self)
   if (self == NULL)
     return;
   g_clear_pointer (&self->words, tandem_tensor_unref);
-  g_free (self->copy);
-  g_free (self->positions);
+  tandem_memory_free (self->copy);
+  tandem_memory_free (self->positions);
   tandem_bert_norm_clear (&self->norm);
   g_free (self);
 }
@@ -161,11 +161,12 @@ tandem_bert_head_forward (const TandemBertHead *self, const float *x, guint n, f
 static float *
 new_rows (gsize n_rows, gsize width)
 {
-  return g_aligned_alloc (n_rows, width * sizeof (float), 64);
+  return tandem_memory_new (n_rows, width * sizeof (float));
 }
 
 TandemBertWorkspace *
-tandem_bert_workspace_new (const TandemModelConfig *config, guint n_rows, GError **error)
+tandem_bert_workspace_new (const TandemModelConfig *config, guint n_rows, gboolean hidden,
+                           GError **error)
 {
   g_autoptr (TandemBertWorkspace) ws = g_new0 (TandemBertWorkspace, 1);
   gsize scratch = MAX (tandem_attention_scratch (config->max_positions,
@@ -177,10 +178,14 @@ tandem_bert_workspace_new (const TandemModelConfig *config, guint n_rows, GError
   ws->linear = tandem_linear_workspace_new (error);
   if (ws->linear == NULL)
     return NULL;
-  ws->hidden = new_rows (n_rows, config->hidden_size);
-  ws->projected = new_rows (n_rows, 3 * (gsize) config->hidden_size);
+  if (hidden)
+    ws->hidden = new_rows (n_rows, config->hidden_size);
+  /* What attention projected is used up when the feed-forward block begins. */
+  ws->projected = new_rows (1, MAX (n_rows * 3 * (gsize) config->hidden_size,
+                                    TANDEM_FEED_FORWARD_ROWS * ((gsize) config->hidden_size +
+                                                                config->intermediate_size)));
+  ws->intermediate = ws->projected + TANDEM_FEED_FORWARD_ROWS * (gsize) config->hidden_size;
   ws->context = new_rows (n_rows, config->hidden_size);
-  ws->intermediate = new_rows (TANDEM_FEED_FORWARD_ROWS, config->intermediate_size);
   ws->scratch = new_rows (1, scratch);
   return g_steal_pointer (&ws);
 }
@@ -191,10 +196,9 @@ tandem_bert_workspace_free (TandemBertWorkspace *ws)
   if (ws == NULL)
     return;
   tandem_linear_workspace_free (ws->linear);
-  g_aligned_free (ws->hidden);
-  g_aligned_free (ws->projected);
-  g_aligned_free (ws->context);
-  g_aligned_free (ws->intermediate);
-  g_aligned_free (ws->scratch);
+  tandem_memory_free (ws->hidden);
+  tandem_memory_free (ws->projected);
+  tandem_memory_free (ws->context);
+  tandem_memory_free (ws->scratch);
   g_free (ws);
 }

@@ -132,9 +132,9 @@ tandem_bert_layer_free (TandemBertLayer *self)
     return;
   tandem_linear_free (self->qkv);
   tandem_linear_free (self->query);
-  g_free (self->key);
-  g_free (self->value);
-  g_free (self->value_bias);
+  tandem_memory_free (self->key);
+  tandem_memory_free (self->value);
+  tandem_memory_free (self->value_bias);
   tandem_linear_free (self->attention_output);
   tandem_bert_norm_clear (&self->attention_norm);
   tandem_linear_free (self->intermediate);

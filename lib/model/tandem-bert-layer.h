@@ -27,15 +27,17 @@ typedef struct
 typedef struct
 {
   TandemLinearWorkspace *linear;
-  float *hidden;                /* [rows, hidden] */
+  float *hidden;                /* [rows, hidden], or NULL */
   float *projected;             /* [rows, 3 hidden] */
   float *context;               /* [rows, hidden] */
-  float *intermediate;          /* [TANDEM_FEED_FORWARD_ROWS, intermediate] */
+  float *intermediate;          /* [TANDEM_FEED_FORWARD_ROWS, intermediate], in projected
+                                 * behind as many rows of hidden */
   float *scratch;               /* of the attention kernels */
 } TandemBertWorkspace;
 
+/* hidden: whether rows between layers are kept here, too. */
 TandemBertWorkspace *tandem_bert_workspace_new (const TandemModelConfig *config, guint n_rows,
-                                                GError **error);
+                                                gboolean hidden, GError **error);
 
 void tandem_bert_workspace_free (TandemBertWorkspace *ws);
 

@@ -223,7 +223,7 @@ tandem_bert_stage_new (TandemModel *model, guint first_layer, guint last_layer,
 
   for (i = 0; i < n_threads; i++) {
     TandemBertWorkspace *ws = tandem_bert_workspace_new (
-        config, MAX (self->group_rows, config->max_positions), error);
+        config, MAX (self->group_rows, config->max_positions), logits, error);
 
     if (ws == NULL)
       return NULL;
@@ -297,26 +297,25 @@ run_group (Pass *pass, guint g, TandemBertWorkspace *ws, GError **error)
   guint32 row = pass->offsets[first];
   g_autofree guint32 *offsets = g_new (guint32, n + 1);
   TandemGroup group = { n, offsets, pass->offsets[first + n] - row };
+  /* Rows that leave the stage are made where they leave it. */
+  float *hidden = self->head == NULL ? pass->output + (gsize) row * config->hidden_size
+      : ws->hidden;
   const float *x;
 
   for (i = 0; i <= n; i++)
     offsets[i] = pass->offsets[first + i] - row;
 
   if (self->embeddings != NULL) {
-    tandem_bert_embeddings_forward (self->embeddings, &group, pass->ids + row, ws->hidden);
-    x = ws->hidden;
+    tandem_bert_embeddings_forward (self->embeddings, &group, pass->ids + row, hidden);
+    x = hidden;
   } else {
     x = pass->rows + (gsize) row * config->hidden_size;
   }
   for (i = 0; i < self->layers->len; i++) {
-    gboolean ends_in_rows = i + 1 == self->layers->len && self->head == NULL;
-    float *out =
-        ends_in_rows ? pass->output + (gsize) row * config->hidden_size : ws->hidden;
-
-    if (!tandem_bert_layer_forward (g_ptr_array_index (self->layers, i), &group, x, out, ws,
+    if (!tandem_bert_layer_forward (g_ptr_array_index (self->layers, i), &group, x, hidden, ws,
                                     error))
       return FALSE;
-    x = out;
+    x = hidden;
   }
   return self->head == NULL ||
       tandem_bert_head_forward (self->head, x, n,

@@ -26,11 +26,11 @@ float *
 tandem_bert_load (TandemModel *model, const char *name, GError **error)
 {
   g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, name, error);
-  g_autofree float *out = NULL;
+  g_autoptr (TandemFloats) out = NULL;
 
   if (tensor == NULL)
     return NULL;
-  out = g_new (float, tandem_tensor_get_n_elements (tensor));
+  out = tandem_memory_new (tandem_tensor_get_n_elements (tensor), sizeof (float));
   if (!copy_tensor (model, name, out, error))
     return NULL;
   return g_steal_pointer (&out);
@@ -41,7 +41,7 @@ tandem_bert_load_linear (TandemModel *model, const char *const *names, guint n_n
                          guint n_out_each, TandemLinearPrecision precision, GError **error)
 {
   gsize size = (gsize) n_in * n_out_each;
-  g_autofree float *weight = g_new (float, n_names * size);
+  g_autoptr (TandemFloats) weight = tandem_memory_new (n_names * size, sizeof (float));
   g_autofree float *bias = g_new (float, (gsize) n_names * n_out_each);
   guint i;
 
@@ -72,6 +72,6 @@ tandem_bert_load_norm (TandemModel *model, const char *name, TandemNorm *norm, G
 void
 tandem_bert_norm_clear (TandemNorm *norm)
 {
-  g_clear_pointer (&norm->gamma, g_free);
-  g_clear_pointer (&norm->beta, g_free);
+  g_clear_pointer (&norm->gamma, tandem_memory_free);
+  g_clear_pointer (&norm->beta, tandem_memory_free);
 }

@@ -4,10 +4,12 @@
 #pragma once
 
 #include "model/tandem-bert-layer.h"
+#include "tensor/tandem-memory.h"
 
 G_BEGIN_DECLS
 
-/* A copy of a whole tensor as floats; the pages of the file are given back. */
+/* A copy of a whole tensor as floats, for tandem_memory_free(); the pages of the file
+ * are given back. */
 float *tandem_bert_load (TandemModel *model, const char *name, GError **error);
 
 /* The rows of several linear layers with the same input, one below the other. */

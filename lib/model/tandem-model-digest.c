@@ -17,7 +17,7 @@
 #include "tandem-model-private.h"
 #include "tensor/tandem-safetensors-private.h"
 
-#define BUFFER_SIZE (256 << 10)
+#define BUFFER_SIZE (64 << 10)
 
 /* A file that is written to again within its file system's clock tick keeps its
  * times; what was hashed so soon after a change is not kept. */

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "stream/tandem-row-pool.h"
+
 GST_DEBUG_CATEGORY (tandem_net_debug);
 
 #define STAGING_SIZE 4096
@@ -20,7 +22,6 @@ GST_DEBUG_CATEGORY (tandem_net_debug);
 #ifndef POLLRDHUP
 #define POLLRDHUP POLLHUP
 #endif
-#define PAYLOAD_ALIGN 63
 
 /* A neighbour that vanished without a word is noticed within half a minute. */
 #define KEEPALIVE_IDLE 10
@@ -42,6 +43,7 @@ struct _TandemLink
   TandemStreamInfo stream;      /* the caps in force on this connection */
   GstBuffer *buffer;            /* the micro-batch that comes in */
   GError *refusal;              /* why it is not taken, if its checksum is true */
+  TandemRowPool *rows;
   GstMemory *memory;
   GstMapInfo map;
   gsize staged_from, staged_to;
@@ -91,6 +93,7 @@ tandem_link_new (GSocketConnection *connection, const TandemFrameLimits *limits)
       G_POLLABLE_OUTPUT_STREAM (g_io_stream_get_output_stream (G_IO_STREAM (connection)));
   self->peer = describe_peer (connection);
   self->decoder = tandem_frame_decoder_new (limits);
+  self->rows = tandem_row_pool_new ();
 
   g_socket_set_timeout (self->socket, 0);
   g_socket_set_keepalive (self->socket, TRUE);
@@ -126,6 +129,7 @@ tandem_link_unref (TandemLink *link)
   if (!g_atomic_ref_count_dec (&link->ref_count))
     return;
   drop_incoming (link);
+  tandem_row_pool_free (link->rows);
   g_clear_error (&link->refusal);
   tandem_stream_info_clear (&link->stream);
   tandem_frame_decoder_free (link->decoder);
@@ -175,7 +179,6 @@ static gboolean
 prepare_payload (TandemLink *self, GError **error)
 {
   const TandemFrame *frame = tandem_frame_decoder_get_frame (self->decoder);
-  GstAllocationParams params = { 0, PAYLOAD_ALIGN, 0, 0 };
 
   if (!self->has_stream) {
     g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
@@ -187,7 +190,7 @@ prepare_payload (TandemLink *self, GError **error)
       frame, &self->stream, tandem_frame_decoder_get_limits (self->decoder), error);
   if (self->buffer == NULL)
     return FALSE;
-  self->memory = gst_allocator_alloc (NULL, frame->payload_size, &params);
+  self->memory = tandem_row_pool_take (self->rows, frame->payload_size);
   if (self->memory == NULL || !gst_memory_map (self->memory, &self->map, GST_MAP_WRITE)) {
     g_clear_pointer (&self->memory, gst_memory_unref);
     g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_FAILED,

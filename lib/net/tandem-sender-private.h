@@ -24,6 +24,7 @@ struct _TandemSender
   char *host;
   guint16 port;
   guint window;
+  guint64 window_bytes;
   guint reconnect_timeout;
   guint max_payload;
   TandemSenderFunc failed;
@@ -44,6 +45,7 @@ struct _TandemSender
   guint64 next_sequence;
   GQueue items;                 /* TandemSenderItem not acknowledged, in order */
   guint n_buffers;              /* how many of them are buffers */
+  guint64 buffer_bytes;         /* of these */
   guint n_completing;           /* acknowledged, receipts not told yet */
   gint64 lost_since;            /* monotonic: without progress since then; 0: all is well */
   /* lock: the connection, after its HELLO */
@@ -60,6 +62,8 @@ struct _TandemSender
 
 /* tandem-sender.c */
 void tandem_sender_fail_locked (TandemSender *self, GError *error);
+
+void tandem_sender_count_locked (TandemSender *self, const TandemSenderItem *item, int change);
 
 /* tandem-sender-write.c */
 void tandem_sender_pump_locked (TandemSender *self);

@@ -43,7 +43,7 @@ handle_ack (TandemSender *self, const TandemAck *ack, GError **error)
     }
     g_queue_delete_link (&self->items, l);
     if (item->type == TANDEM_FRAME_BUFFER)
-      self->n_buffers--;
+      tandem_sender_count_locked (self, item, -1);
     g_ptr_array_add (settled, item);
     self->lost_since = 0;
     if (ack->status == TANDEM_ACK_DROPPED && !item->flushed) {

@@ -22,6 +22,9 @@ tandem_sender_fail_locked (TandemSender *self, GError *error)
   g_cond_broadcast (&self->cond);
 }
 
+/* While the neighbour works on one micro-batch, the next one is on its way. */
+#define MIN_IN_FLIGHT 2
+
 static void
 tandem_sender_finalize (GObject *object)
 {
@@ -75,6 +78,8 @@ tandem_sender_init (TandemSender *self)
  * @host: name or address of the device that receives
  * @port: its TCP port
  * @window: how many micro-batches may be unacknowledged, at least 1
+ * @window_bytes: how many bytes of them; at least one micro-batch may wait while another
+ *   is worked on, of whatever size
  * @reconnect_timeout: milliseconds without a working connection after which the
  *   sender gives up; 0 makes one attempt
  * @max_payload: the largest micro-batch, in bytes
@@ -84,8 +89,8 @@ tandem_sender_init (TandemSender *self)
  * Returns: (transfer full): the sender
  */
 TandemSender *
-tandem_sender_new (const char *host, guint16 port, guint window, guint reconnect_timeout,
-                   guint max_payload)
+tandem_sender_new (const char *host, guint16 port, guint window, guint64 window_bytes,
+                   guint reconnect_timeout, guint max_payload)
 {
   TandemSender *self = g_object_new (TANDEM_TYPE_SENDER, NULL);
 
@@ -93,6 +98,7 @@ tandem_sender_new (const char *host, guint16 port, guint window, guint reconnect
   self->host = g_strdup (host);
   self->port = port;
   self->window = window;
+  self->window_bytes = window_bytes;
   self->reconnect_timeout = reconnect_timeout;
   self->max_payload = max_payload;
   return self;
@@ -142,6 +148,7 @@ tandem_sender_stop (TandemSender *sender)
   items = sender->items;
   g_queue_init (&sender->items);
   sender->n_buffers = 0;
+  sender->buffer_bytes = 0;
   g_mutex_unlock (&sender->lock);
   g_queue_clear_full (&items, (GDestroyNotify) tandem_sender_item_free);
 }
@@ -196,7 +203,7 @@ append_locked (TandemSender *self, TandemSenderItem *item)
   self->next_sequence++;
   g_queue_push_tail (&self->items, item);
   if (item->type == TANDEM_FRAME_BUFFER)
-    self->n_buffers++;
+    tandem_sender_count_locked (self, item, 1);
   if (self->link != NULL && self->unsent == NULL)
     self->unsent = self->items.tail;
   tandem_sender_pump_locked (self);
@@ -214,10 +221,19 @@ wake_waiter (GCancellable *cancellable, gpointer data)
   g_mutex_unlock (&self->lock);
 }
 
+/* Counts a micro-batch that is in flight, with 1, or no longer is, with -1. */
+void
+tandem_sender_count_locked (TandemSender *self, const TandemSenderItem *item, int change)
+{
+  self->n_buffers += change;
+  self->buffer_bytes += change * (gint64) item->payload;
+}
+
 static gboolean
 has_room_locked (TandemSender *self)
 {
-  return self->n_buffers < self->window;
+  return self->n_buffers < self->window &&
+      (self->n_buffers < MIN_IN_FLIGHT || self->buffer_bytes < self->window_bytes);
 }
 
 static gboolean
@@ -371,7 +387,7 @@ tandem_sender_flush (TandemSender *sender)
     if (sender->unsent == l)
       sender->unsent = NULL;
     if (item->type == TANDEM_FRAME_BUFFER)
-      sender->n_buffers--;
+      tandem_sender_count_locked (sender, item, -1);
     if (item->type == TANDEM_FRAME_EOS)
       sender->eos_queued = FALSE;
     sender->next_sequence = item->sequence;

@@ -46,7 +46,8 @@ typedef void (*TandemSenderFunc) (TandemSender *sender, const GError *error,
 
 TANDEM_API
 TandemSender *tandem_sender_new (const char *host, guint16 port, guint window,
-                                 guint reconnect_timeout, guint max_payload);
+                                 guint64 window_bytes, guint reconnect_timeout,
+                                 guint max_payload);
 
 TANDEM_API
 void tandem_sender_start (TandemSender *sender, TandemSenderFunc failed, gpointer user_data);

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "tensor/tandem-memory.h"
+
 /* Results compared before a block counts as agreeing. */
 #define MIN_COMPARED 4096
 
@@ -38,8 +40,10 @@ try_blocks (const TandemLinear *self, guint base, guint n_probes, TandemLinearWo
 {
   g_autoptr (GRand) rand = g_rand_new_with_seed (1);
   g_autofree float *row = g_new (float, self->n_in);
-  g_autofree float *x = g_new (float, (gsize) tandem_linear_block_rows[0] * self->n_in);
-  g_autofree float *out = g_new (float, (gsize) tandem_linear_block_rows[0] * self->n_out);
+  g_autoptr (TandemFloats) x =
+      tandem_memory_new ((gsize) tandem_linear_block_rows[0] * self->n_in, sizeof (float));
+  g_autoptr (TandemFloats) out =
+      tandem_memory_new ((gsize) tandem_linear_block_rows[0] * self->n_out, sizeof (float));
   g_autofree float *reference = g_new (float, self->n_out);
   guint usable = (1u << TANDEM_LINEAR_N_BLOCKS) - (1u << base), probe, block, i;
 
@@ -63,7 +67,7 @@ tandem_linear_find_usable_blocks (TandemLinear *self, GError **error)
 {
   static GMutex lock;
   static GHashTable *known;     /* shape -> usable blocks; protected by lock */
-  guint64 shape = ((guint64) self->precision << 62) | ((guint64) self->n_in << 31) | self->n_out;
+  guint64 shape = tandem_linear_shape (self->n_in, self->n_out, self->precision);
   guint n_probes = CLAMP (MIN_COMPARED / self->n_out, 1, 64);
   g_autoptr (TandemLinearWorkspace) ws = tandem_linear_workspace_new (error);
   gpointer value;

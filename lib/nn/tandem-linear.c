@@ -7,14 +7,13 @@
 #include <string.h>
 
 #include "nn/tandem-kernels.h"
+#include "tensor/tandem-memory.h"
 
 /* Of the OpenMP library that oneDNN runs on. Its header comes with each compiler
  * and fits only that compiler's own library. */
 void omp_set_num_threads (int n_threads);
 
-const guint tandem_linear_block_rows[TANDEM_LINEAR_N_BLOCKS] = { 256, 128, 64, 32, 16, 8, 1 };
-
-#define ALIGNMENT 64
+const guint tandem_linear_block_rows[TANDEM_LINEAR_N_BLOCKS] = { 256, 64, 16, 8, 1 };
 
 struct _TandemLinearWorkspace
 {
@@ -26,12 +25,6 @@ struct _TandemLinearWorkspace
   guint16 *converted;           /* a block of inputs as bfloat16 */
   gsize converted_size;
 };
-
-static gpointer
-aligned_new (gsize size)
-{
-  return g_aligned_alloc (1, MAX (size, ALIGNMENT), ALIGNMENT);
-}
 
 static const char *
 status_to_string (dnnl_status_t status)
@@ -116,6 +109,83 @@ create_desc (dnnl_primitive_desc_t *desc, guint n_rows, guint n_in, guint n_out,
   return ok;
 }
 
+static GMutex plans_lock;
+static GHashTable *plans;       /* by shape; protected by plans_lock */
+
+static void
+plan_free (TandemLinearPlan *plan)
+{
+  guint i;
+
+  for (i = 0; i < TANDEM_LINEAR_N_BLOCKS; i++) {
+    if (plan->primitives[i] != NULL)
+      dnnl_primitive_destroy (plan->primitives[i]);
+    if (plan->descs[i] != NULL)
+      dnnl_primitive_desc_destroy (plan->descs[i]);
+  }
+  g_free (plan);
+}
+
+static void
+plan_unref (TandemLinearPlan *plan)
+{
+  g_mutex_lock (&plans_lock);
+  if (--plan->ref_count == 0) {
+    g_hash_table_remove (plans, &plan->shape);
+    plan_free (plan);
+  }
+  g_mutex_unlock (&plans_lock);
+}
+
+static gboolean
+fill_plan (TandemLinearPlan *plan, guint n_in, guint n_out, TandemLinearPrecision precision,
+           GError **error)
+{
+  dnnl_dims_t dims = { n_in, n_out };
+  dnnl_memory_desc_t any;
+  const dnnl_memory_desc_t *packed = &any;
+  guint i;
+
+  if (!check (dnnl_memory_desc_init_by_tag (&any, 2, dims, get_data_type (precision),
+                                            dnnl_format_tag_any), "describe a weight", error))
+    return FALSE;
+  for (i = 0; i < TANDEM_LINEAR_N_BLOCKS; i++) {
+    if (!create_desc (&plan->descs[i], tandem_linear_block_rows[i], n_in, n_out, packed,
+                      precision, error) ||
+        !check (dnnl_primitive_create (&plan->primitives[i], plan->descs[i]),
+                "prepare a matrix product", error))
+      return FALSE;
+    /* The others take the layout that the first one likes best. */
+    packed = dnnl_primitive_desc_query_md (plan->descs[0], dnnl_query_weights_md, 0);
+  }
+  return TRUE;
+}
+
+/* Layers of a model have few shapes; each primitive takes tens of kilobytes. */
+static TandemLinearPlan *
+get_plan (guint n_in, guint n_out, TandemLinearPrecision precision, GError **error)
+{
+  guint64 shape = tandem_linear_shape (n_in, n_out, precision);
+  TandemLinearPlan *plan;
+
+  g_mutex_lock (&plans_lock);
+  if (plans == NULL)
+    plans = g_hash_table_new (g_int64_hash, g_int64_equal);
+  plan = g_hash_table_lookup (plans, &shape);
+  if (plan == NULL) {
+    plan = g_new0 (TandemLinearPlan, 1);
+    plan->shape = shape;
+    if (fill_plan (plan, n_in, n_out, precision, error))
+      g_hash_table_insert (plans, &plan->shape, plan);
+    else
+      g_clear_pointer (&plan, plan_free);
+  }
+  if (plan != NULL)
+    plan->ref_count++;
+  g_mutex_unlock (&plans_lock);
+  return plan;
+}
+
 /**
  * tandem_linear_supports: (skip)
  */
@@ -152,7 +222,7 @@ pack_weight (TandemLinear *self, const float *weight, const dnnl_memory_desc_t *
   dnnl_stream_t stream = NULL;
   gboolean ok;
 
-  self->packed = aligned_new (dnnl_memory_desc_get_size (packed_desc));
+  self->packed = tandem_memory_new (1, dnnl_memory_desc_get_size (packed_desc));
   /* The stored matrix is [out, in]; read by columns it is the transpose. */
   ok = check (dnnl_memory_desc_init_by_tag (&plain, 2, dims, dnnl_f32, dnnl_ba),
               "describe a weight", error) &&
@@ -189,22 +259,16 @@ pack_weight (TandemLinear *self, const float *weight, const dnnl_memory_desc_t *
 void
 tandem_linear_free (TandemLinear *self)
 {
-  guint i;
-
   if (self == NULL)
     return;
-  for (i = 0; i < TANDEM_LINEAR_N_BLOCKS; i++) {
-    if (self->primitives[i] != NULL)
-      dnnl_primitive_destroy (self->primitives[i]);
-    if (self->descs[i] != NULL)
-      dnnl_primitive_desc_destroy (self->descs[i]);
-  }
+  if (self->plan != NULL)
+    plan_unref (self->plan);
   if (self->weight != NULL)
     dnnl_memory_destroy (self->weight);
   if (self->bias != NULL)
     dnnl_memory_destroy (self->bias);
-  g_aligned_free (self->packed);
-  g_aligned_free (self->bias_data);
+  tandem_memory_free (self->packed);
+  tandem_memory_free (self->bias_data);
   g_free (self);
 }
 
@@ -243,9 +307,9 @@ tandem_linear_workspace_free (TandemLinearWorkspace *self)
     return;
   if (self->stream != NULL)
     dnnl_stream_destroy (self->stream);
-  g_aligned_free (self->scratchpad);
-  g_aligned_free (self->rows);
-  g_aligned_free (self->converted);
+  tandem_memory_free (self->scratchpad);
+  tandem_memory_free (self->rows);
+  tandem_memory_free (self->converted);
   g_free (self);
 }
 
@@ -253,8 +317,8 @@ static gpointer
 ensure (gpointer *memory, gsize *size, gsize wanted)
 {
   if (*size < wanted) {
-    g_aligned_free (*memory);
-    *memory = aligned_new (wanted);
+    tandem_memory_free (*memory);
+    *memory = tandem_memory_new (1, wanted);
     *size = wanted;
   }
   return *memory;
@@ -264,7 +328,7 @@ gboolean
 tandem_linear_run_block (const TandemLinear *self, guint block, const float *x, float *out,
            TandemLinearWorkspace *ws, GError **error)
 {
-  dnnl_primitive_desc_t desc = self->descs[block];
+  dnnl_primitive_desc_t desc = self->plan->descs[block];
   dnnl_engine_t engine = get_engine (error);
   const dnnl_memory_desc_t *scratch_desc =
       dnnl_primitive_desc_query_md (desc, dnnl_query_scratchpad_md, 0);
@@ -297,7 +361,7 @@ tandem_linear_run_block (const TandemLinear *self, guint block, const float *x, 
       { DNNL_ARG_SCRATCHPAD, scratch },
     };
 
-    ok = check (dnnl_primitive_execute (self->primitives[block], ws->stream, G_N_ELEMENTS (args),
+    ok = check (dnnl_primitive_execute (self->plan->primitives[block], ws->stream, G_N_ELEMENTS (args),
                                         args), "multiply", error);
   }
   if (scratch != NULL)
@@ -334,10 +398,8 @@ tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_o
                    TandemLinearPrecision precision, GError **error)
 {
   g_autoptr (TandemLinear) self = g_new0 (TandemLinear, 1);
-  dnnl_dims_t dims = { n_in, n_out }, bias_dims = { 1, n_out };
-  dnnl_memory_desc_t any, bias_desc;
-  const dnnl_memory_desc_t *packed;
-  guint i;
+  dnnl_dims_t bias_dims = { 1, n_out };
+  dnnl_memory_desc_t bias_desc;
 
   tandem_linear_use_one_thread ();
 
@@ -345,24 +407,13 @@ tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_o
   self->n_out = n_out;
   self->precision = precision;
 
-  if (!check (dnnl_memory_desc_init_by_tag (&any, 2, dims, get_data_type (precision),
-                                            dnnl_format_tag_any), "describe a weight", error) ||
-      !create_desc (&self->descs[0], tandem_linear_block_rows[0], n_in, n_out, &any, precision,
+  self->plan = get_plan (n_in, n_out, precision, error);
+  if (self->plan == NULL ||
+      !pack_weight (self, weight,
+                    dnnl_primitive_desc_query_md (self->plan->descs[0], dnnl_query_weights_md, 0),
                     error))
     return NULL;
-  packed = dnnl_primitive_desc_query_md (self->descs[0], dnnl_query_weights_md, 0);
-  for (i = 1; i < TANDEM_LINEAR_N_BLOCKS; i++)
-    if (!create_desc (&self->descs[i], tandem_linear_block_rows[i], n_in, n_out, packed, precision,
-                      error))
-      return NULL;
-  for (i = 0; i < TANDEM_LINEAR_N_BLOCKS; i++)
-    if (!check (dnnl_primitive_create (&self->primitives[i], self->descs[i]),
-                "prepare a matrix product", error))
-      return NULL;
-
-  if (!pack_weight (self, weight, packed, error))
-    return NULL;
-  self->bias_data = aligned_new (n_out * sizeof (float));
+  self->bias_data = tandem_memory_new (n_out, sizeof (float));
   memcpy (self->bias_data, bias, n_out * sizeof (float));
   if (!check (dnnl_memory_desc_init_by_tag (&bias_desc, 2, bias_dims, dnnl_f32, dnnl_ab),
               "describe a bias", error) ||

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "tandem-safetensors-scanner.h"
+#include "tandem-json-scanner.h"
 #include "tandem-safetensors.h"
 
 /* Far beyond any use, and small enough that keys made to collide in a hash table
@@ -324,7 +324,11 @@ tandem_safetensors_header_parse (const char *json, gsize length, guint64 data_si
                                  const char *file, GError **error)
 {
   g_autoptr (TandemSafetensorsHeader) header = g_new0 (TandemSafetensorsHeader, 1);
-  TandemScanner scanner = { json, json, json + length, file, error };
+  TandemScanner scanner = {
+    .start = json, .next = json, .end = json + length, .file = file, .what = "the header",
+    /* behind the length of the header */
+    .offset = sizeof (guint64), .error = error
+  };
   const char *valid;
 
   header->entries = g_ptr_array_new_with_free_func (entry_free);

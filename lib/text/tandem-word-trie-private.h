@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 /* The most bytes that all words of a trie may have together: node numbers
- * leave 8 bits of a 32-bit key to the next byte, at twice as many slots. */
+ * leave 8 bits of a 32-bit key to the next byte, at up to twice as many slots. */
 #define TANDEM_WORD_TRIE_MAX_BYTES (4u << 20)
 
 /* No word ends at this node. */
@@ -28,7 +28,6 @@ typedef struct
   TandemWordTrieSlot *slots;
   guint32 mask;
   guint shift;
-  guint n_nodes;
 } TandemWordTrie;
 
 void tandem_word_trie_init (TandemWordTrie *trie, gsize max_nodes);

@@ -3,8 +3,10 @@
 #include "config.h"
 
 #include "tandem-word-trie-private.h"
+#include "tensor/tandem-memory.h"
 
-/* Makes room for @max_nodes nodes at half load or less. */
+/* Makes room for @max_nodes nodes at a load of three quarters or less: the smaller the
+ * table, the more of it the caches keep. */
 void
 tandem_word_trie_init (TandemWordTrie *trie, gsize max_nodes)
 {
@@ -12,12 +14,11 @@ tandem_word_trie_init (TandemWordTrie *trie, gsize max_nodes)
   guint32 i;
 
   g_assert (max_nodes <= TANDEM_WORD_TRIE_MAX_BYTES);
-  while (((gsize) 1 << bits) < max_nodes * 2)
+  while (((gsize) 3 << bits) / 4 < max_nodes)
     bits++;
   trie->mask = ((guint32) 1 << bits) - 1;
   trie->shift = 32 - bits;
-  trie->n_nodes = 0;
-  trie->slots = g_new (TandemWordTrieSlot, (gsize) trie->mask + 1);
+  trie->slots = tandem_memory_new ((gsize) trie->mask + 1, sizeof *trie->slots);
   for (i = 0; i <= trie->mask; i++) {
     trie->slots[i].key = TANDEM_WORD_TRIE_EMPTY;
     trie->slots[i].value = TANDEM_WORD_TRIE_NONE;
@@ -27,7 +28,7 @@ tandem_word_trie_init (TandemWordTrie *trie, gsize max_nodes)
 void
 tandem_word_trie_clear (TandemWordTrie *trie)
 {
-  g_clear_pointer (&trie->slots, g_free);
+  g_clear_pointer (&trie->slots, tandem_memory_free);
 }
 
 /* Adds a word of at least one byte. Returns FALSE when it is there already. */
@@ -44,10 +45,7 @@ tandem_word_trie_insert (TandemWordTrie *trie, guint root, const guint8 *word, g
 
     while (trie->slots[i].key != key && trie->slots[i].key != TANDEM_WORD_TRIE_EMPTY)
       i = (i + 1) & trie->mask;
-    if (trie->slots[i].key == TANDEM_WORD_TRIE_EMPTY) {
-      trie->slots[i].key = key;
-      trie->n_nodes++;
-    }
+    trie->slots[i].key = key;
     node = i;
   }
   if (trie->slots[node].value != TANDEM_WORD_TRIE_NONE)

@@ -199,6 +199,40 @@ test_slow_receiver (void)
   side_clear (&src);
 }
 
+/* So is its number of bytes, but for two micro-batches. */
+static void
+test_window_bytes (void)
+{
+  Side src, sink;
+  Pusher pusher = { &sink, 20, 3000, 0 };
+  GThread *thread;
+  GQueue held = G_QUEUE_INIT;
+  guint i, expected = 2;
+
+  src_new (&src, FALSE);
+  sink_make (&sink, side_port (&src));
+  g_object_set (sink.element, "window", 8, "window-bytes", (guint64) 1, NULL);
+  sink_play (&sink, 2);
+  thread = g_thread_new ("push", push_many, &pusher);
+  for (i = 0; i < 20; i++) {
+    g_queue_push_tail (&held, gst_harness_pull (src.harness));
+    if (held.length < expected)
+      continue;
+    if (i + 1 == expected) {
+      g_usleep (200 * 1000);
+      g_assert_cmpint (g_atomic_int_get (&pusher.pushed), ==, expected);
+    }
+    g_assert_cmpint (g_atomic_int_get (&pusher.pushed), <=, i + 1);
+    consume (g_queue_pop_head (&held));
+  }
+  while (held.length > 0)
+    consume (g_queue_pop_tail (&held));
+  g_thread_join (thread);
+  wait_message (&sink, GST_MESSAGE_EOS);
+  side_clear (&sink);
+  side_clear (&src);
+}
+
 /* The receiver's own window and bytes hold back a sender that would send more. */
 static void
 test_receiver_window (void)
@@ -522,6 +556,7 @@ main (int argc, char **argv)
   g_test_add_func ("/net/tcpact/receipts-chain", test_receipts_chain);
   g_test_add_func ("/net/tcpact/dropped-is-an-error", test_dropped_is_an_error);
   g_test_add_func ("/net/tcpact/slow-receiver", test_slow_receiver);
+  g_test_add_func ("/net/tcpact/window-bytes", test_window_bytes);
   g_test_add_func ("/net/tcpact/receiver-window", test_receiver_window);
   g_test_add_func ("/net/tcpact/unlocks-while-blocked", test_unlocks_while_blocked);
   g_test_add_func ("/net/tcpact/keep-listening", test_keep_listening);

@@ -149,6 +149,78 @@ test_tensor_shapes (void)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
 }
 
+static gconstpointer
+get_data (GstMemory *memory)
+{
+  GstMapInfo map;
+
+  g_assert_true (gst_memory_map (memory, &map, GST_MAP_WRITE));
+  memset (map.data, 1, map.size);
+  gst_memory_unmap (memory, &map);
+  return map.data;
+}
+
+static void
+test_row_pool (void)
+{
+  TandemRowPool *pool = tandem_row_pool_new ();
+  GstMemory *first = tandem_row_pool_take (pool, 100000);
+  GstMemory *second = tandem_row_pool_take (pool, 99000);
+  gconstpointer place = get_data (first);
+
+  g_assert_cmpuint ((gsize) place % 64, ==, 0);
+  g_assert_true (get_data (second) != place);
+  g_assert_cmpuint (gst_memory_get_sizes (second, NULL, NULL), ==, 99000);
+
+  /* what one leaves, the next one takes */
+  gst_memory_unref (first);
+  first = tandem_row_pool_take (pool, 10);
+  g_assert_true (get_data (first) == place);
+  g_assert_cmpuint (gst_memory_get_sizes (first, NULL, NULL), ==, 10);
+  gst_memory_unref (first);
+
+  /* what is too small is not taken again */
+  first = tandem_row_pool_take (pool, 200000);
+  g_assert_cmpuint (gst_memory_get_sizes (first, NULL, NULL), ==, 200000);
+  get_data (first);
+  gst_memory_unref (second);
+  g_assert_null (tandem_row_pool_take (pool, G_MAXSIZE - 10));
+
+  tandem_row_pool_free (pool);
+  get_data (first);
+  gst_memory_unref (first);
+}
+
+static gpointer
+take_and_leave (gpointer pool)
+{
+  guint i;
+
+  for (i = 0; i < 2000; i++) {
+    GstMemory *a = tandem_row_pool_take (pool, 1000 + i * 37 % 5000);
+    GstMemory *b = tandem_row_pool_take (pool, 70000);
+
+    get_data (a);
+    gst_memory_unref (b);
+    gst_memory_unref (a);
+  }
+  return NULL;
+}
+
+static void
+test_row_pool_threads (void)
+{
+  TandemRowPool *pool = tandem_row_pool_new ();
+  GThread *threads[3];
+  guint i;
+
+  for (i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("pool", take_and_leave, pool);
+  for (i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  tandem_row_pool_free (pool);
+}
+
 static void
 test_tensor_half_is_exact (void)
 {
@@ -176,6 +248,8 @@ main (int argc, char **argv)
   g_test_add_func ("/meta/copies-rows", test_meta_copies_rows);
   g_test_add_func ("/caps/round-trip", test_caps_round_trip);
   g_test_add_func ("/caps/refused", test_caps_refused);
+  g_test_add_func ("/row-pool/reuse", test_row_pool);
+  g_test_add_func ("/row-pool/threads", test_row_pool_threads);
   g_test_add_func ("/tensor/shapes", test_tensor_shapes);
   g_test_add_func ("/tensor/half-is-exact", test_tensor_half_is_exact);
   return g_test_run ();

@@ -207,6 +207,12 @@ test_files (void)
       TANDEM_TOKENIZER_ERROR_UNSUPPORTED },
     { JSON (NORMALIZER, MODEL ("WordPiece", "4"), ""), TANDEM_TOKENIZER_ERROR_VOCABULARY },
     { JSON (NORMALIZER, MODEL ("WordPiece", "2"), ""), TANDEM_TOKENIZER_ERROR_VOCABULARY },
+    { JSON (NORMALIZER, MODEL ("WordPiece", "-3"), ""), TANDEM_TOKENIZER_ERROR_VOCABULARY },
+    { JSON (NORMALIZER, MODEL ("WordPiece", "\"3\""), ""), TANDEM_TOKENIZER_ERROR_VOCABULARY },
+    { JSON (NORMALIZER, MODEL ("WordPiece", "3, \"b\\n\": 4"), ""),
+      TANDEM_TOKENIZER_ERROR_VOCABULARY },
+    { JSON (NORMALIZER, MODEL ("WordPiece", "3}, \"vocab\": {\"b\": 0"), ""),
+      TANDEM_TOKENIZER_ERROR_VOCABULARY },
   };
   g_autofree char *folder = make_folder ();
   g_autofree char *json = NULL;
@@ -236,6 +242,13 @@ test_files (void)
   g_assert_cmpint (tandem_tokenizer_get_flags (tokenizer), ==,
                    TANDEM_TOKENIZER_CLEAN_TEXT | TANDEM_TOKENIZER_SPLIT_CJK);
   assert_ids (tokenizer, "a A", -1, 0, "1 3 0 2", 0);
+  g_clear_object (&tokenizer);
+
+  g_assert_true (g_file_set_contents (json, JSON (NORMALIZER, MODEL ("WordPiece",
+                                      "3, \"\\u00fc\\\"\\ud83d\\ude00\": 4"), ""), -1, NULL));
+  tokenizer = tandem_tokenizer_new_from_path (folder, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (tandem_tokenizer_get_token (tokenizer, 4), ==, "\u00fc\"\U0001f600");
   g_clear_object (&tokenizer);
 
   config = write_file (folder, "tokenizer_config.json",

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The pieces of JSON that headers of safetensors files consist of. They have a
- * scanner of their own because headers come from strangers: the grammar is taken
- * strictly (no comments, whole numbers only), nothing recurses, and an error can
- * say where it is. */
-
 #include "config.h"
 
-#include "tandem-safetensors-scanner.h"
+#include "tandem-json-scanner.h"
 
 #include <string.h>
 
@@ -26,8 +21,8 @@ tandem_scanner_fail (TandemScanner *scanner, const char *format, ...)
   what = g_strdup_vprintf (format, args);
   va_end (args);
   g_set_error (scanner->error, TANDEM_SAFETENSORS_ERROR, TANDEM_SAFETENSORS_ERROR_HEADER,
-               "%s: the header is not valid at byte %" G_GSIZE_FORMAT ": %s", scanner->file,
-               (gsize) (scanner->next - scanner->start) + 8, what);
+               "%s: %s is not valid at byte %" G_GSIZE_FORMAT ": %s", scanner->file, scanner->what,
+               (gsize) (scanner->next - scanner->start) + scanner->offset, what);
   return FALSE;
 }
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* JSON from strangers, piece by piece: the grammar is taken strictly (no comments, whole
+ * numbers only), nothing recurses, and an error says where it is. Nothing stays in memory
+ * but what the caller keeps. Not a part of the public API. */
 #pragma once
 
 #include <glib.h>
@@ -7,14 +11,16 @@ G_BEGIN_DECLS
 
 typedef struct
 {
-  const char *start;            /* of the header: UTF-8 without null characters */
+  const char *start;            /* of the text: UTF-8 without null characters */
   const char *next;
   const char *end;
-  const char *file;             /* for messages */
+  const char *file;             /* for messages, as are the next two */
+  const char *what;             /* "the header" */
+  gsize offset;                 /* of start in the file */
   GError **error;
 } TandemScanner;
 
-/* Sets the error that the header is not valid here; returns FALSE. */
+/* Sets the error that the text is not valid here; returns FALSE. */
 gboolean tandem_scanner_fail (TandemScanner *scanner, const char *format, ...)
   G_GNUC_PRINTF (2, 3);
 
