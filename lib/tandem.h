@@ -14,6 +14,7 @@
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
 #include "stream/tandem-row-pool.h"
+#include "stream/tandem-training-events.h"
 
 #include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"

@@ -102,6 +102,9 @@ struct _TandemStepInfo
   double squared_norm;
 };
 
+TANDEM_API
+gboolean tandem_training_info_is_valid (const TandemTrainingInfo *info);
+
 /* Down the pipeline, before the first micro-batch; sticky. */
 TANDEM_API
 GstEvent *tandem_event_new_training (const TandemTrainingInfo *info);
