@@ -23,3 +23,10 @@
 #include "net/tandem-frame-decoder.h"
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender.h"
+
+#include "train/tandem-early-stopping.h"
+#include "train/tandem-loss.h"
+#include "train/tandem-masking.h"
+#include "train/tandem-schedule.h"
+#include "train/tandem-train-error.h"
+#include "train/tandem-train-stage.h"
