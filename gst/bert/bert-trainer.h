@@ -80,5 +80,6 @@ void bert_trainer_set_flushing (BertTrainer *self, gboolean flushing);
 void bert_trainer_reset (BertTrainer *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BertTrainer, bert_trainer_free)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BertTrainerSettings, bert_trainer_settings_clear)
 
 G_END_DECLS
