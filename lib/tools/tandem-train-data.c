@@ -15,7 +15,6 @@ typedef struct
 {
   const TrainOptions *options;
   GHashTable *excluded;         /* names, as people write them */
-  guint64 n_unmatched;
   GChecksum *checksum;
   TrainData *data;
 } Reading;
@@ -174,7 +173,7 @@ train_data_read (const TrainOptions *options, GCancellable *cancellable, GError 
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autoptr (GHashTable) excluded = read_excluded (options->exclude, error);
   g_autoptr (TrainData) data = NULL;
-  Reading reading = { options, excluded, 0, checksum, NULL };
+  Reading reading = { options, excluded, checksum, NULL };
   char **path;
 
   if (excluded == NULL)

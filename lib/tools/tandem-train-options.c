@@ -194,7 +194,31 @@ set (TrainOptions *self, const Option *option, const char *text, GError **error)
       break;
   }
   g_free (*(char **) field);
-  *(char **) field = g_strdup (text);
+  *(char **) field = option->kind == KIND_PATH ? g_canonicalize_filename (text, NULL)
+                                               : g_strdup (text);
+  if (g_utf8_validate (text, -1, NULL))
+    return TRUE;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("--%s is not UTF-8"),
+               option->name);
+  return FALSE;
+}
+
+/* The paths of an option that may be given again; absolute, since --resume may come from
+ * elsewhere. */
+static gboolean
+set_paths (const Option *option, char **paths, GError **error)
+{
+  for (; *paths != NULL; paths++) {
+    char *absolute = g_canonicalize_filename (*paths, NULL);
+
+    g_free (*paths);
+    *paths = absolute;
+    if (!g_utf8_validate (absolute, -1, NULL)) {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("--%s is not UTF-8"),
+                   option->name);
+      return FALSE;
+    }
+  }
   return TRUE;
 }
 
@@ -370,12 +394,17 @@ apply (TrainOptions *self, char **texts, GError **error)
     const char *text = texts[i] != NULL ? texts[i] : option->fallback;
 
     given[i] = texts[i] != NULL;
-    if (option->kind == KIND_FLAG)
+    if (option->kind == KIND_FLAG) {
       given[i] = *(gboolean *) G_STRUCT_MEMBER_P (self, option->offset);
-    else if (option->kind == KIND_PATHS)
-      given[i] = *(char ***) G_STRUCT_MEMBER_P (self, option->offset) != NULL;
-    else if (text != NULL && !set (self, option, text, error))
+    } else if (option->kind == KIND_PATHS) {
+      char **paths = *(char ***) G_STRUCT_MEMBER_P (self, option->offset);
+
+      given[i] = paths != NULL;
+      if (given[i] && !set_paths (option, paths, error))
+        return FALSE;
+    } else if (text != NULL && !set (self, option, text, error)) {
       return FALSE;
+    }
   }
   if (self->output == NULL) {
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
