@@ -50,11 +50,12 @@ gelu_erf_derivative_vector (vf x)
   return 0.5f * (erf_vector (x) + 1.0f) + c * 0.39894228040143268f * v_exp (c * c * -0.5f);
 }
 
-/* 1 - tanh(x) = 2 / (exp(2x) + 1); beyond 9 tanh is 1 in float. */
+/* 1 - tanh(x) = 2 / (exp(2x) + 1), which is next to nothing long before the exponential
+ * overflows. */
 static inline vf
 tanh_rest_vector (vf x)
 {
-  return 2.0f / (v_exp (v_clamp (x, 9.1f) * 2.0f) + 1.0f);
+  return 2.0f / (v_exp (v_clamp (x, 40.0f) * 2.0f) + 1.0f);
 }
 
 static inline vf
