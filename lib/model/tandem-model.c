@@ -93,9 +93,11 @@ check_tensor (TandemModel *self, const TandemModelSpec *spec, GError **error)
   guint n_dims;
 
   if (entry == NULL) {
+    g_autofree char *name = tandem_model_name_from_canonical (self->config.type, spec->name);
+
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
                  "%s: tensor \"%s\" is missing, one of layers %u-%u of %u", self->display_path,
-                 spec->name, self->first, self->last, self->config.n_layers);
+                 name, self->first, self->last, self->config.n_layers);
     return FALSE;
   }
   tandem_safetensors_get_info (entry->file, entry->name, &dtype, &n_dims, &shape, NULL);
