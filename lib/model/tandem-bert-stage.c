@@ -21,10 +21,10 @@
  * TandemBertStage:
  *
  * Consecutive layers of a BERT model (Devlin et al. 2018) or an ALBERT model (Lan et
- * al. 2020, whose layers share weights), ready to run over packed sequences. The stage with layer 0 begins with the embeddings; the one
- * with the last layer ends with pooler and classifier. A sequence's result
- * depends on nothing but that sequence: not on its batch-mates, nor on where
- * the model is split, to the bit.
+ * al. 2020, whose layers share weights), ready to run over packed sequences. The stage
+ * with layer 0 begins with the embeddings; the one with the last layer ends with pooler
+ * and classifier. A sequence's result depends on nothing but that sequence: not on its
+ * batch-mates, nor on where the model is split, to the bit.
  *
  * One thread at a time may run a stage; it uses as many more as it was told.
  */
