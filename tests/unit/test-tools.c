@@ -141,7 +141,7 @@ test_inspect_albert (Fixture *fixture, gconstpointer data)
   spec.embedding_size = 10;
   tandem_test_model_write (&spec, folder);
   g_assert_cmpint (run (fixture, "inspect", folder, NULL), ==, 0);
-  assert_holds (fixture->standard, "groups: 2, width of embeddings: 10");
+  assert_holds (fixture->standard, "groups of layers: 2, width of embeddings: 10");
   assert_holds (fixture->standard, "group 1");
   assert_holds (fixture->standard, "embeddings.projection.weight");
   g_assert_cmpint (run (fixture, "inspect", "--json", folder, NULL), ==, 0);
