@@ -8,6 +8,9 @@
 
 #include "bert-checkpoint.h"
 
+/* Microseconds that those behind have to answer; another device may still connect. */
+#define ANNOUNCEMENT_TIMEOUT (60 * G_TIME_SPAN_SECOND)
+
 struct _BertTrainer
 {
   /* set once */
@@ -30,7 +33,6 @@ struct _BertTrainer
   double loss_in_step;
   gint64 correct_in_step;
   double squared_norm;          /* behind this stage, from the last gradient */
-  guint limit;                  /* micro-batches in flight that the depth asks for */
   guint max_in_flight;
   GQueue shapes;                /* of Shape: rows and sequences of what is in flight */
 
@@ -38,6 +40,7 @@ struct _BertTrainer
   GCond cond;
   GQueue gradients;             /* lock: events */
   gboolean flushing;            /* lock */
+  guint limit;                  /* lock: micro-batches in flight with 1f1b; 0: not known yet */
 };
 
 typedef struct
@@ -91,7 +94,6 @@ bert_trainer_new (TandemModel *model, guint first, guint last, const BertTrainer
   bert_trainer_settings_copy (settings, &self->settings);
   self->callbacks = *callbacks;
   self->user_data = user_data;
-  self->limit = 1;
   self->stage = tandem_train_stage_new (model, first, last, &settings->options, error);
   if (self->stage == NULL)
     return NULL;
@@ -120,9 +122,32 @@ bert_trainer_get_stage (BertTrainer *self)
   return self->stage;
 }
 
+/* How many stages are behind this one: told once, before any gradient, and told on at once. */
+static void
+take_announcement (BertTrainer *self, TandemGradientInfo info)
+{
+  g_autoptr (GstBuffer) nothing = gst_buffer_new ();
+
+  g_mutex_lock (&self->lock);
+  self->limit = info.depth + 1;
+  g_cond_signal (&self->cond);
+  g_mutex_unlock (&self->lock);
+  info.depth++;
+  if (self->row_size > 0)
+    self->callbacks.push_up (tandem_event_new_gradient (&info, nothing), self->user_data);
+}
+
 void
 bert_trainer_add_gradient (BertTrainer *self, GstEvent *event)
 {
+  TandemGradientInfo info;
+  GstBuffer *rows;
+
+  if (tandem_event_parse_gradient (event, &info, &rows) &&
+      info.micro_batch == TANDEM_GRADIENT_ANNOUNCEMENT) {
+    take_announcement (self, info);
+    return;
+  }
   g_mutex_lock (&self->lock);
   g_queue_push_tail (&self->gradients, gst_event_ref (event));
   g_cond_signal (&self->cond);
@@ -151,6 +176,25 @@ bert_trainer_reset (BertTrainer *self)
   self->loss_in_step = 0.0;
   self->correct_in_step = 0;
   self->squared_norm = 0.0;
+}
+
+static gboolean
+wait_for_announcement (BertTrainer *self, GError **error)
+{
+  gint64 end = g_get_monotonic_time () + ANNOUNCEMENT_TIMEOUT;
+  gboolean in_time = TRUE;
+
+  g_mutex_lock (&self->lock);
+  while (self->limit == 0 && !self->flushing && in_time)
+    in_time = g_cond_wait_until (&self->cond, &self->lock, end);
+  if (self->flushing)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline was flushed");
+  else if (self->limit == 0)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                         "no loss behind this stage says that it is there: end the pipeline with "
+                         "sentimentloss");
+  g_mutex_unlock (&self->lock);
+  return error == NULL || *error == NULL;
 }
 
 /* The next gradient; with wait, waits for it. NULL with no error: there is none yet. */
@@ -280,7 +324,6 @@ run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
   if (!ok)
     return FALSE;
 
-  self->limit = info.depth + 1;
   self->loss_in_step += info.loss;
   self->correct_in_step = info.n_correct < 0 ? -1 : self->correct_in_step + info.n_correct;
   behind = info.squared_norm;
@@ -367,12 +410,14 @@ lead (BertTrainer *self, GError **error)
                          "what is behind this stage does not train");
     return FALSE;
   }
-  return TRUE;
+  return wait_for_announcement (self, error);
 }
 
 gboolean
 bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
 {
+  guint most;
+
   *skip = FALSE;
   if (!self->has_info && !lead (self, error))
     return FALSE;
@@ -387,8 +432,13 @@ bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
   if (self->is_first && is_save_due (self) &&
       (!finish_step (self, error) || !save_all (self, error)))
     return FALSE;
-  return self->info.schedule == TANDEM_SCHEDULE_GPIPE ||
-      reduce (self, self->limit - 1, FALSE, error);
+  if (self->info.schedule == TANDEM_SCHEDULE_GPIPE)
+    return TRUE;
+  /* It came before the first buffer: the first stage waited for it. */
+  g_mutex_lock (&self->lock);
+  most = MAX (self->limit, 1) - 1;
+  g_mutex_unlock (&self->lock);
+  return reduce (self, most, FALSE, error);
 }
 
 gboolean

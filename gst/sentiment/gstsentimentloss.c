@@ -354,15 +354,26 @@ post_summary (GstSentimentLoss *self)
   gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), s));
 }
 
+/* Tells all stages how many are behind them. */
+static gboolean
+announce (GstSentimentLoss *self)
+{
+  TandemGradientInfo info = { .micro_batch = TANDEM_GRADIENT_ANNOUNCEMENT, .n_correct = -1 };
+  g_autoptr (GstBuffer) nothing = gst_buffer_new ();
+
+  self->trains = TRUE;
+  return gst_pad_push_event (GST_BASE_SINK_PAD (self), tandem_event_new_gradient (&info, nothing));
+}
+
 static gboolean
 gst_sentiment_loss_event (GstBaseSink *base, GstEvent *event)
 {
   GstSentimentLoss *self = GST_SENTIMENT_LOSS (base);
   TandemTrainingInfo info;
 
-  if (tandem_event_parse_training (event, &info))
-    self->trains = TRUE;
-  else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS)
+  if (tandem_event_parse_training (event, &info) && !announce (self))
+    GST_WARNING_OBJECT (self, "nobody takes gradients");
+  if (GST_EVENT_TYPE (event) == GST_EVENT_EOS)
     post_summary (self);
   else if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_STOP)
     self->next_micro_batch = 0;

@@ -13,16 +13,21 @@ TandemTrainEmbeddings
 tandem_train_embeddings_add (TandemParameters *parameters, const TandemTrainShape *shape,
                              guint n_types, guint n_words)
 {
-  guint h = shape->hidden_size;
-  TandemTrainEmbeddings self;
+  guint e = shape->embedding_size, h = shape->hidden_size;
+  TandemTrainEmbeddings self = { 0 };
 
-  tandem_parameters_set_words (parameters, n_words, h);
+  tandem_parameters_set_words (parameters, n_words, e);
   self.positions = tandem_parameters_add (parameters, "embeddings.position_embeddings.weight", 2,
-                                          shape->max_positions, h);
+                                          shape->max_positions, e);
   self.types = tandem_parameters_add (parameters, "embeddings.token_type_embeddings.weight", 2,
-                                      n_types, h);
-  self.gamma = tandem_parameters_add (parameters, "embeddings.LayerNorm.weight", 1, h, 0);
-  self.beta = tandem_parameters_add (parameters, "embeddings.LayerNorm.bias", 1, h, 0);
+                                      n_types, e);
+  self.gamma = tandem_parameters_add (parameters, "embeddings.LayerNorm.weight", 1, e, 0);
+  self.beta = tandem_parameters_add (parameters, "embeddings.LayerNorm.bias", 1, e, 0);
+  if (shape->has_projection) {
+    self.projection = tandem_parameters_add (parameters, "embeddings.projection.weight", 2, h, e);
+    self.projection_bias = tandem_parameters_add (parameters, "embeddings.projection.bias", 1, h,
+                                                  0);
+  }
   return self;
 }
 
@@ -32,58 +37,75 @@ tandem_train_embeddings_tape_clear (TandemTrainEmbeddingsTape *tape)
   g_clear_pointer (&tape->ids, g_free);
   g_clear_pointer (&tape->normalised, tandem_memory_free);
   g_clear_pointer (&tape->inverse, tandem_memory_free);
+  g_clear_pointer (&tape->dropped, tandem_memory_free);
 }
 
-void
+gboolean
 tandem_train_embeddings_forward (const TandemTrainEmbeddings *self, const TandemTrainShape *shape,
                                  const float *weights, const float *words,
                                  const TandemTrainBatch *batch, const gint32 *ids,
-                                 TandemTrainEmbeddingsTape *tape, float *out)
+                                 TandemTrainEmbeddingsTape *tape, float *out, GError **error)
 {
-  guint h = shape->hidden_size, i;
+  guint e = shape->embedding_size, i;
+  float *rows = out;
 
   tape->ids = g_memdup2 (ids, batch->n_rows * sizeof *ids);
-  tape->normalised = tandem_memory_new ((gsize) batch->n_rows * h, sizeof (float));
+  tape->normalised = tandem_memory_new ((gsize) batch->n_rows * e, sizeof (float));
   tape->inverse = tandem_memory_new (batch->n_rows, sizeof (float));
+  if (shape->has_projection)
+    rows = tape->dropped = tandem_memory_new ((gsize) batch->n_rows * e, sizeof (float));
   for (i = 0; i < batch->n; i++) {
     guint row = batch->offsets[i];
 
-    tandem_embed_train_forward (ids + row, batch->offsets[i + 1] - row, h, words,
+    tandem_embed_train_forward (ids + row, batch->offsets[i + 1] - row, e, words,
                                 weights + self->positions, weights + self->types,
-                                out + (gsize) row * h);
+                                rows + (gsize) row * e);
   }
-  tandem_layer_norm_train_forward (out, batch->n_rows, h, weights + self->gamma,
+  tandem_layer_norm_train_forward (rows, batch->n_rows, e, weights + self->gamma,
                                    weights + self->beta, shape->eps, tape->normalised,
-                                   tape->inverse, out);
-  tandem_train_drop (shape, batch, TANDEM_TRAIN_SITE_EMBEDDINGS, shape->hidden_dropout, FALSE,
-                     out);
+                                   tape->inverse, rows);
+  tandem_train_drop (shape, batch, TANDEM_TRAIN_SITE_EMBEDDINGS, shape->hidden_dropout, e, FALSE,
+                     rows);
+  return !shape->has_projection ||
+      tandem_linear_train_forward (rows, batch->n_rows, weights + self->projection,
+                                   weights + self->projection_bias, e, shape->hidden_size, out,
+                                   error);
 }
 
-void
+gboolean
 tandem_train_embeddings_backward (const TandemTrainEmbeddings *self,
                                   const TandemTrainShape *shape, const float *weights,
                                   const TandemTrainBatch *batch,
                                   const TandemTrainEmbeddingsTape *tape, float *d_out,
-                                  TandemParameters *parameters)
+                                  TandemParameters *parameters, TandemTrainScratch *scratch,
+                                  GError **error)
 {
-  guint h = shape->hidden_size, i;
+  float *gradient = parameters->gradient, *d = d_out;
+  guint e = shape->embedding_size, i;
 
-  tandem_train_drop (shape, batch, TANDEM_TRAIN_SITE_EMBEDDINGS, shape->hidden_dropout, FALSE,
-                     d_out);
-  tandem_layer_norm_train_backward (d_out, tape->normalised, tape->inverse, batch->n_rows, h,
-                                    weights + self->gamma, d_out,
-                                    parameters->gradient + self->gamma,
-                                    parameters->gradient + self->beta);
+  if (shape->has_projection) {
+    d = tandem_train_scratch_get (scratch, 0, (gsize) batch->n_rows * e);
+    if (!tandem_linear_train_backward (tape->dropped, batch->n_rows, weights + self->projection,
+                                       e, shape->hidden_size, d_out, d, FALSE,
+                                       gradient + self->projection,
+                                       gradient + self->projection_bias, error))
+      return FALSE;
+  }
+  tandem_train_drop (shape, batch, TANDEM_TRAIN_SITE_EMBEDDINGS, shape->hidden_dropout, e, FALSE,
+                     d);
+  tandem_layer_norm_train_backward (d, tape->normalised, tape->inverse, batch->n_rows, e,
+                                    weights + self->gamma, d, gradient + self->gamma,
+                                    gradient + self->beta);
   for (i = 0; i < batch->n; i++) {
     guint row = batch->offsets[i];
 
-    tandem_embed_train_backward (tape->ids + row, batch->offsets[i + 1] - row, h,
-                                 d_out + (gsize) row * h, parameters->word_gradient,
-                                 parameters->gradient + self->positions,
-                                 parameters->gradient + self->types);
+    tandem_embed_train_backward (tape->ids + row, batch->offsets[i + 1] - row, e,
+                                 d + (gsize) row * e, parameters->word_gradient,
+                                 gradient + self->positions, gradient + self->types);
   }
   for (i = 0; i < batch->n_rows; i++)
     parameters->touched[tape->ids[i]] = TRUE;
+  return TRUE;
 }
 
 TandemTrainHead
@@ -121,7 +143,7 @@ tandem_train_head_forward (const TandemTrainHead *self, const TandemTrainShape *
                                     weights + self->pooler_bias, h, h, tape->pooled, error))
     return FALSE;
   tandem_nonlinearity_forward (TANDEM_NONLINEARITY_TANH, tape->pooled, n, tape->dropped);
-  tandem_train_drop (shape, batch, TANDEM_TRAIN_SITE_CLASSIFIER, shape->classifier_dropout, TRUE,
+  tandem_train_drop (shape, batch, TANDEM_TRAIN_SITE_CLASSIFIER, shape->classifier_dropout, h, TRUE,
                      tape->dropped);
   return tandem_linear_train_forward (tape->dropped, batch->n, weights + self->classifier,
                                       weights + self->classifier_bias, h, self->n_classes, logits,
@@ -143,7 +165,7 @@ tandem_train_head_backward (const TandemTrainHead *self, const TandemTrainShape 
                                      gradients + self->classifier,
                                      gradients + self->classifier_bias, error))
     return FALSE;
-  tandem_train_drop (shape, batch, TANDEM_TRAIN_SITE_CLASSIFIER, shape->classifier_dropout, TRUE,
+  tandem_train_drop (shape, batch, TANDEM_TRAIN_SITE_CLASSIFIER, shape->classifier_dropout, h, TRUE,
                      d);
   tandem_nonlinearity_backward (TANDEM_NONLINEARITY_TANH, tape->pooled, d, n, d);
   return tandem_linear_train_backward (x, batch->n, weights + self->pooler, h, h, d, d_x, FALSE,

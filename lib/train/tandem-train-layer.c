@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "model/tandem-model-private.h"
 #include "tensor/tandem-memory.h"
 
 /* Rows that go through the feed-forward block together, so that the wide rows stay in the
@@ -54,38 +55,46 @@ tandem_train_scratch_clear (TandemTrainScratch *scratch)
   }
 }
 
-static gsize
-add (TandemParameters *parameters, guint index, const char *part, guint n_dims, guint64 rows,
-     guint64 columns)
+typedef struct
 {
-  g_autofree char *name = g_strdup_printf ("encoder.layer.%u.%s", index, part);
+  TandemParameters *parameters;
+  const TandemModelConfig *config;
+  guint index;
+} Adder;
 
-  return tandem_parameters_add (parameters, name, n_dims, rows, columns);
+static gsize
+add (const Adder *adder, const char *part, guint n_dims, guint64 rows, guint64 columns)
+{
+  g_autofree char *name = tandem_model_config_get_layer_name (adder->config, adder->index, part);
+
+  return tandem_parameters_add (adder->parameters, name, n_dims, rows, columns);
 }
 
 TandemTrainLayer
-tandem_train_layer_add (TandemParameters *parameters, const TandemTrainShape *shape, guint index)
+tandem_train_layer_add (TandemParameters *parameters, const TandemTrainShape *shape,
+                        const TandemModelConfig *config, guint index)
 {
+  const Adder adder = { parameters, config, index };
   guint h = shape->hidden_size, w = shape->intermediate_size;
   TandemTrainLayer self = { .index = index };
 
   /* One matrix product makes all three: they lie together. */
-  self.qkv = add (parameters, index, "attention.self.query.weight", 2, h, h);
-  add (parameters, index, "attention.self.key.weight", 2, h, h);
-  add (parameters, index, "attention.self.value.weight", 2, h, h);
-  self.qkv_bias = add (parameters, index, "attention.self.query.bias", 1, h, 0);
-  add (parameters, index, "attention.self.key.bias", 1, h, 0);
-  add (parameters, index, "attention.self.value.bias", 1, h, 0);
-  self.attention_output = add (parameters, index, "attention.output.dense.weight", 2, h, h);
-  self.attention_output_bias = add (parameters, index, "attention.output.dense.bias", 1, h, 0);
-  self.attention_gamma = add (parameters, index, "attention.output.LayerNorm.weight", 1, h, 0);
-  self.attention_beta = add (parameters, index, "attention.output.LayerNorm.bias", 1, h, 0);
-  self.intermediate = add (parameters, index, "intermediate.dense.weight", 2, w, h);
-  self.intermediate_bias = add (parameters, index, "intermediate.dense.bias", 1, w, 0);
-  self.output = add (parameters, index, "output.dense.weight", 2, h, w);
-  self.output_bias = add (parameters, index, "output.dense.bias", 1, h, 0);
-  self.output_gamma = add (parameters, index, "output.LayerNorm.weight", 1, h, 0);
-  self.output_beta = add (parameters, index, "output.LayerNorm.bias", 1, h, 0);
+  self.qkv = add (&adder, "attention.self.query.weight", 2, h, h);
+  add (&adder, "attention.self.key.weight", 2, h, h);
+  add (&adder, "attention.self.value.weight", 2, h, h);
+  self.qkv_bias = add (&adder, "attention.self.query.bias", 1, h, 0);
+  add (&adder, "attention.self.key.bias", 1, h, 0);
+  add (&adder, "attention.self.value.bias", 1, h, 0);
+  self.attention_output = add (&adder, "attention.output.dense.weight", 2, h, h);
+  self.attention_output_bias = add (&adder, "attention.output.dense.bias", 1, h, 0);
+  self.attention_gamma = add (&adder, "attention.output.LayerNorm.weight", 1, h, 0);
+  self.attention_beta = add (&adder, "attention.output.LayerNorm.bias", 1, h, 0);
+  self.intermediate = add (&adder, "intermediate.dense.weight", 2, w, h);
+  self.intermediate_bias = add (&adder, "intermediate.dense.bias", 1, w, 0);
+  self.output = add (&adder, "output.dense.weight", 2, h, w);
+  self.output_bias = add (&adder, "output.dense.bias", 1, h, 0);
+  self.output_gamma = add (&adder, "output.LayerNorm.weight", 1, h, 0);
+  self.output_beta = add (&adder, "output.LayerNorm.bias", 1, h, 0);
   return self;
 }
 
@@ -112,7 +121,7 @@ get_dropout (const TandemTrainShape *shape, guint32 site, float rate, guint64 se
 
 void
 tandem_train_drop (const TandemTrainShape *shape, const TandemTrainBatch *batch, guint32 site,
-                   float rate, gboolean first_row_only, float *x)
+                   float rate, guint width, gboolean first_row_only, float *x)
 {
   guint i;
 
@@ -123,8 +132,7 @@ tandem_train_drop (const TandemTrainShape *shape, const TandemTrainBatch *batch,
     guint row = first_row_only ? i : batch->offsets[i];
     guint n_rows = first_row_only ? 1 : batch->offsets[i + 1] - row;
 
-    tandem_dropout (&dropout, 0, 0, n_rows, shape->hidden_size,
-                    x + (gsize) row * shape->hidden_size);
+    tandem_dropout (&dropout, 0, 0, n_rows, width, x + (gsize) row * width);
   }
 }
 
@@ -208,7 +216,7 @@ tandem_train_layer_forward (const TandemTrainLayer *self, const TandemTrainShape
                                     weights + self->attention_output_bias, h, h, sum, error))
     return FALSE;
   tandem_train_drop (shape, batch, get_site (self, TANDEM_TRAIN_SITE_ATTENTION_OUTPUT),
-                     shape->hidden_dropout, first_row_only, sum);
+                     shape->hidden_dropout, h, first_row_only, sum);
   tandem_add (residual, (gsize) rows * h, sum);
   tandem_layer_norm_train_forward (sum, rows, h, weights + self->attention_gamma,
                                    weights + self->attention_beta, shape->eps,
@@ -230,7 +238,7 @@ tandem_train_layer_forward (const TandemTrainLayer *self, const TandemTrainShape
       return FALSE;
   }
   tandem_train_drop (shape, batch, get_site (self, TANDEM_TRAIN_SITE_OUTPUT),
-                     shape->hidden_dropout, first_row_only, sum);
+                     shape->output_dropout, h, first_row_only, sum);
   tandem_add (tape->attended, (gsize) rows * h, sum);
   tandem_layer_norm_train_forward (sum, rows, h, weights + self->output_gamma,
                                    weights + self->output_beta, shape->eps,
@@ -332,7 +340,7 @@ tandem_train_layer_backward (const TandemTrainLayer *self, const TandemTrainShap
                                     gradients + self->output_gamma, gradients + self->output_beta);
   memcpy (d_attended, d_out, n * sizeof (float));
   tandem_train_drop (shape, batch, get_site (self, TANDEM_TRAIN_SITE_OUTPUT),
-                     shape->hidden_dropout, first, d_out);
+                     shape->output_dropout, h, first, d_out);
   if (!feed_backward (self, shape, weights, tape, rows, d_out, d_attended, gradients, scratch,
                       error))
     return FALSE;
@@ -345,7 +353,7 @@ tandem_train_layer_backward (const TandemTrainLayer *self, const TandemTrainShap
   /* The residual: to all rows of d_x, or beside it for the first ones. */
   memcpy (first ? d_out : d_x, d_attended, n * sizeof (float));
   tandem_train_drop (shape, batch, get_site (self, TANDEM_TRAIN_SITE_ATTENTION_OUTPUT),
-                     shape->hidden_dropout, first, d_attended);
+                     shape->hidden_dropout, h, first, d_attended);
   if (!tandem_linear_train_backward (tape->context, rows, weights + self->attention_output, h, h,
                                      d_attended, d_context, FALSE,
                                      gradients + self->attention_output,

@@ -12,12 +12,15 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint hidden_size;
+  guint embedding_size;         /* hidden_size but in an ALBERT */
   guint n_heads;
   guint intermediate_size;
   guint max_positions;
+  gboolean has_projection;      /* an ALBERT */
   float eps;
   TandemNonlinearity activation;
   float hidden_dropout;
+  float output_dropout;         /* of the feed-forward block */
   float attention_dropout;
   float classifier_dropout;
   guint64 seed;
@@ -55,8 +58,10 @@ typedef struct
   guint index;                  /* of the layer, for dropout */
 } TandemTrainLayer;
 
+/* The weights of a layer; in an ALBERT layers of one group share them. */
 TandemTrainLayer tandem_train_layer_add (TandemParameters *parameters,
-                                         const TandemTrainShape *shape, guint index);
+                                         const TandemTrainShape *shape,
+                                         const TandemModelConfig *config, guint index);
 
 /* What a layer keeps. rows: all rows, or with first_row_only one a sequence. */
 typedef struct
@@ -91,9 +96,10 @@ gboolean tandem_train_layer_backward (const TandemTrainLayer *self, const Tandem
 
 typedef struct
 {
-  gsize positions;              /* [max positions, hidden] */
-  gsize types;                  /* [n types, hidden] */
+  gsize positions;              /* [max positions, embedding size] */
+  gsize types;                  /* [n types, embedding size] */
   gsize gamma, beta;
+  gsize projection, projection_bias;    /* ALBERT: [hidden, embedding size] */
 } TandemTrainEmbeddings;
 
 TandemTrainEmbeddings tandem_train_embeddings_add (TandemParameters *parameters,
@@ -103,24 +109,26 @@ TandemTrainEmbeddings tandem_train_embeddings_add (TandemParameters *parameters,
 typedef struct
 {
   gint32 *ids;                  /* [n_rows] */
-  float *normalised;            /* [n_rows, hidden] */
+  float *normalised;            /* [n_rows, embedding size] */
   float *inverse;               /* [n_rows] */
+  float *dropped;               /* [n_rows, embedding size], what the projection got; or NULL */
 } TandemTrainEmbeddingsTape;
 
 void tandem_train_embeddings_tape_clear (TandemTrainEmbeddingsTape *tape);
 
-void tandem_train_embeddings_forward (const TandemTrainEmbeddings *self,
-                                      const TandemTrainShape *shape, const float *weights,
-                                      const float *words, const TandemTrainBatch *batch,
-                                      const gint32 *ids, TandemTrainEmbeddingsTape *tape,
-                                      float *out);
+gboolean tandem_train_embeddings_forward (const TandemTrainEmbeddings *self,
+                                          const TandemTrainShape *shape, const float *weights,
+                                          const float *words, const TandemTrainBatch *batch,
+                                          const gint32 *ids, TandemTrainEmbeddingsTape *tape,
+                                          float *out, GError **error);
 
 /* d_out is spoiled. */
-void tandem_train_embeddings_backward (const TandemTrainEmbeddings *self,
-                                       const TandemTrainShape *shape, const float *weights,
-                                       const TandemTrainBatch *batch,
-                                       const TandemTrainEmbeddingsTape *tape, float *d_out,
-                                       TandemParameters *parameters);
+gboolean tandem_train_embeddings_backward (const TandemTrainEmbeddings *self,
+                                           const TandemTrainShape *shape, const float *weights,
+                                           const TandemTrainBatch *batch,
+                                           const TandemTrainEmbeddingsTape *tape, float *d_out,
+                                           TandemParameters *parameters,
+                                           TandemTrainScratch *scratch, GError **error);
 
 /* Pooler and classifier (Devlin et al. 2018, section 4.1) over one row a sequence. */
 typedef struct
@@ -166,6 +174,6 @@ enum
 
 /* Drops elements of rows, one block of rows a sequence, all of its rows or the first. */
 void tandem_train_drop (const TandemTrainShape *shape, const TandemTrainBatch *batch,
-                        guint32 site, float rate, gboolean first_row_only, float *x);
+                        guint32 site, float rate, guint width, gboolean first_row_only, float *x);
 
 G_END_DECLS

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/tandem-model-private.h"
 #include "nn/tandem-linear.h"
 #include "tensor/tandem-memory.h"
 #include "text/tandem-json-private.h"
@@ -16,7 +17,7 @@
 /**
  * TandemTrainStage:
  *
- * Consecutive layers of a BERT model (Devlin et al. 2018) in training, over packed
+ * Consecutive layers of a BERT (Devlin et al. 2018) or ALBERT (Lan et al. 2020) in training, over packed
  * sequences and in float32. A forward pass keeps what its backward pass needs, until that
  * comes; any number of micro-batches may be in flight. A backward pass sees the weights of
  * its forward pass, even when they were updated in between (the weight stashing of
@@ -157,13 +158,15 @@ fill_shape (TandemTrainStage *self, const TandemTrainOptions *options, GError **
   const TandemModelConfig *config = tandem_model_get_config (self->model);
   g_autoptr (JsonNode) root =
       tandem_json_parse_object (tandem_model_get_config_text (self->model), error);
+  gboolean albert = config->type == TANDEM_MODEL_ALBERT;
   JsonObject *object;
 
   if (root == NULL)
     return FALSE;
   object = json_node_get_object (root);
   self->shape = (TandemTrainShape) {
-    .hidden_size = config->hidden_size, .n_heads = config->n_heads,
+    .hidden_size = config->hidden_size, .embedding_size = config->embedding_size,
+    .has_projection = config->type == TANDEM_MODEL_ALBERT, .n_heads = config->n_heads,
     .intermediate_size = config->intermediate_size, .max_positions = config->max_positions,
     .eps = (float) config->layer_norm_eps, .seed = options->seed
   };
@@ -178,18 +181,26 @@ fill_shape (TandemTrainStage *self, const TandemTrainOptions *options, GError **
       self->shape.activation = TANDEM_NONLINEARITY_RELU;
       break;
   }
-  return get_rate (options->hidden_dropout, object, "hidden_dropout_prob", 0.1,
-                   &self->shape.hidden_dropout, error) &&
-      get_rate (options->attention_dropout, object, "attention_probs_dropout_prob", 0.1,
-                &self->shape.attention_dropout, error) &&
-      get_rate (options->classifier_dropout, object, "classifier_dropout",
-                self->shape.hidden_dropout, &self->shape.classifier_dropout, error);
+  /* The defaults are those of transformers; there, an ALBERT drops nothing behind its
+   * feed-forward block. */
+  if (!get_rate (options->hidden_dropout, object, "hidden_dropout_prob", albert ? 0.0 : 0.1,
+                 &self->shape.hidden_dropout, error) ||
+      !get_rate (options->attention_dropout, object, "attention_probs_dropout_prob",
+                 albert ? 0.0 : 0.1, &self->shape.attention_dropout, error) ||
+      !get_rate (options->classifier_dropout, object,
+                 albert ? "classifier_dropout_prob" : "classifier_dropout",
+                 albert ? 0.1 : self->shape.hidden_dropout, &self->shape.classifier_dropout,
+                 error))
+    return FALSE;
+  self->shape.output_dropout = albert ? 0.0f : self->shape.hidden_dropout;
+  return TRUE;
 }
 
 static gboolean
 check_layers (TandemTrainStage *self, GError **error)
 {
-  guint first, last, n_layers = tandem_model_get_config (self->model)->n_layers;
+  const TandemModelConfig *config = tandem_model_get_config (self->model);
+  guint first, last, n_layers = config->n_layers;
   const char *path = tandem_model_get_path (self->model);
 
   tandem_model_get_layers (self->model, &first, &last);
@@ -197,6 +208,18 @@ check_layers (TandemTrainStage *self, GError **error)
       self->last_layer > last) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_LAYERS,
                  "%s: it holds layers %u-%u of %u, asked for %u-%u", path, first, last, n_layers,
+                 self->first_layer, self->last_layer);
+    return FALSE;
+  }
+  if ((self->first_layer > 0 &&
+       tandem_model_config_get_group (config, self->first_layer) ==
+       tandem_model_config_get_group (config, self->first_layer - 1)) ||
+      (self->last_layer + 1 < n_layers &&
+       tandem_model_config_get_group (config, self->last_layer) ==
+       tandem_model_config_get_group (config, self->last_layer + 1))) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_LAYERS,
+                 "%s: layers %u-%u share weights with layers of another stage, and would no longer "
+                 "after a step; train layers of one group in one stage", path,
                  self->first_layer, self->last_layer);
     return FALSE;
   }
@@ -245,8 +268,14 @@ tandem_train_stage_new (TandemModel *model, guint first_layer, guint last_layer,
     self->embeddings = tandem_train_embeddings_add (self->parameters, &self->shape,
                                                     config->n_types, config->vocab_size);
   for (i = first_layer; i <= last_layer; i++) {
-    TandemTrainLayer layer = tandem_train_layer_add (self->parameters, &self->shape, i);
+    TandemTrainLayer layer;
 
+    if (i > first_layer && tandem_model_config_get_group (config, i) ==
+        tandem_model_config_get_group (config, i - 1))
+      layer = g_array_index (self->layers, TandemTrainLayer, i - 1 - first_layer);
+    else
+      layer = tandem_train_layer_add (self->parameters, &self->shape, config, i);
+    layer.index = i;
     g_array_append_val (self->layers, layer);
   }
   if (self->has_head)
@@ -380,12 +409,12 @@ tandem_train_stage_forward (TandemTrainStage *self, guint64 micro_batch, gconstp
   n = (gsize) tape->batch.n_rows * h;
 
   tape->inputs[0] = tandem_memory_new (n, sizeof (float));
-  if (self->first_layer == 0)
-    tandem_train_embeddings_forward (&self->embeddings, &self->shape, weights,
-                                     self->parameters->words, &tape->batch, input,
-                                     &tape->embeddings, tape->inputs[0]);
-  else
+  if (self->first_layer > 0)
     memcpy (tape->inputs[0], input, n * sizeof (float));
+  else if (!tandem_train_embeddings_forward (&self->embeddings, &self->shape, weights,
+                                             self->parameters->words, &tape->batch, input,
+                                             &tape->embeddings, tape->inputs[0], error))
+    return FALSE;
 
   for (i = 0; i < tape->n_layers; i++) {
     gboolean last = i + 1 == tape->n_layers;
@@ -441,9 +470,10 @@ run_backward (TandemTrainStage *self, Tape *tape, float *d, float *d_next, float
     d_next = swap;
   }
   if (self->first_layer == 0)
-    tandem_train_embeddings_backward (&self->embeddings, &self->shape, weights, &tape->batch,
-                                      &tape->embeddings, d, self->parameters);
-  else if (input_gradient != NULL)
+    return tandem_train_embeddings_backward (&self->embeddings, &self->shape, weights,
+                                             &tape->batch, &tape->embeddings, d, self->parameters,
+                                             &self->scratch, error);
+  if (input_gradient != NULL)
     memcpy (input_gradient, d, (gsize) tape->batch.n_rows * h * sizeof (float));
   return TRUE;
 }

@@ -19,7 +19,8 @@ try:
     import numpy as np
     import torch
     from safetensors.numpy import load_file
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import (AlbertConfig, AlbertForSequenceClassification, AutoConfig,
+                              AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification)
 except ImportError as error:
     print(f"1..0 # SKIP {error}")
     sys.exit(0)
@@ -55,8 +56,28 @@ def loss_of(model, sequences, labels):
     return torch.nn.functional.cross_entropy(logits, torch.tensor(labels), reduction="sum")
 
 
+ALBERT_NAMES = [
+    ("albert.encoder.embedding_hidden_mapping_in", "embeddings.projection"),
+    ("albert.pooler.", "pooler.dense."),
+    ("albert.", ""),
+    ("encoder.albert_layer_groups.", "encoder.group."),
+    (".albert_layers.0.", "."),
+    ("attention.query", "attention.self.query"),
+    ("attention.key", "attention.self.key"),
+    ("attention.value", "attention.self.value"),
+    ("attention.dense", "attention.output.dense"),
+    ("attention.LayerNorm", "attention.output.LayerNorm"),
+    (".ffn.", ".intermediate.dense."),
+    (".ffn_output.", ".output.dense."),
+    ("full_layer_layer_norm", "output.LayerNorm"),
+]
+
+
 def canonical(name):
-    return name.removeprefix("bert.")
+    if name.startswith(("albert.", "bert.")):
+        for theirs, ours in ALBERT_NAMES if name.startswith("albert.") else [("bert.", "")]:
+            name = name.replace(theirs, ours)
+    return name
 
 
 def largest(got, expected, zeros):
@@ -74,12 +95,12 @@ def largest(got, expected, zeros):
 
 
 def check(program, folder, name):
-    config = BertConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder)
     rand = np.random.default_rng(1)
     longest = config.max_position_embeddings
     sequences = [rand.integers(0, config.vocab_size, n) for n in LENGTHS if n <= longest]
     labels = rand.integers(0, config.num_labels, len(sequences)).tolist()
-    model = BertForSequenceClassification.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(folder, torch_dtype=torch.float32).eval()
 
     loss_of(model, sequences, labels).backward()
     expected = {canonical(n): p.grad.numpy() for n, p in model.named_parameters()}
@@ -102,6 +123,9 @@ def check(program, folder, name):
     n = config.num_hidden_layers
     whole = run_train(program, folder, 3, 0.1, sequences, labels)
     splits = [(f"0-{cut - 1}", f"{cut}-") for cut in range(1, n)] + [tuple(f"{i}-{i}" for i in range(n))]
+    groups = getattr(config, "num_hidden_groups", n)
+    if groups < n:
+        splits = [(f"0-{n // groups * cut - 1}", f"{n // groups * cut}-") for cut in range(1, groups)]
     for parts in splits if n > 1 else []:
         split = run_train(program, folder, 3, 0.1, sequences, labels, *parts)
         report(all(np.array_equal(split[k], whole[k]) for k in whole) and len(split) == len(whole),
@@ -109,10 +133,12 @@ def check(program, folder, name):
     report(any(not np.array_equal(stepped[k], whole[k]) for k in whole), f"{name}: dropout does something")
 
 
-def make(folder, **options):
+def make(folder, albert=False, **options):
     torch.manual_seed(1)
-    config = BertConfig(vocab_size=500, initializer_range=0.1, **options)
-    model = BertForSequenceClassification(config)
+    if albert:
+        model = AlbertForSequenceClassification(AlbertConfig(vocab_size=500, initializer_range=0.1, **options))
+    else:
+        model = BertForSequenceClassification(BertConfig(vocab_size=500, initializer_range=0.1, **options))
     for p in model.parameters():
         if p.dim() == 1 and p.abs().sum() == 0:
             torch.nn.init.normal_(p, std=0.1)
@@ -125,6 +151,10 @@ SHAPES = {
                         num_labels=5, hidden_act="gelu_new"),
     "relu": dict(hidden_size=96, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64,
                  hidden_act="relu", max_position_embeddings=100),
+    "ALBERT, one group": dict(albert=True, hidden_size=64, embedding_size=32, num_hidden_layers=3,
+                              num_attention_heads=4, intermediate_size=128),
+    "ALBERT, two groups": dict(albert=True, hidden_size=60, embedding_size=24, num_hidden_layers=4,
+                               num_hidden_groups=2, num_attention_heads=3, intermediate_size=100, num_labels=3),
     "wide": dict(hidden_size=768, num_hidden_layers=2, num_attention_heads=12, intermediate_size=3072),
 }
 
