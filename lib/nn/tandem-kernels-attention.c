@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "nn/tandem-kernels-isa.h"
+#include "nn/tandem-simd-rows.h"
 
 #include <math.h>
 
@@ -246,35 +247,6 @@ KERNEL (attention) (const float *query, const float *key, const float *value, gs
   }
 }
 
-static inline float
-dot (const float *a, const float *b, guint n)
-{
-  vf s0 = v_set1 (0.0f), s1 = v_set1 (0.0f);
-  float sum;
-  guint i;
-
-  for (i = 0; i + 2 * VL <= n; i += 2 * VL) {
-    s0 = v_load (a + i) * v_load (b + i) + s0;
-    s1 = v_load (a + i + VL) * v_load (b + i + VL) + s1;
-  }
-  sum = v_sum (s0 + s1);
-  for (; i < n; i++)
-    sum += a[i] * b[i];
-  return sum;
-}
-
-/* y += s x */
-static inline void
-add_scaled (float *y, const float *x, float s, guint n)
-{
-  guint i;
-
-  for (i = 0; i + VL <= n; i += VL)
-    v_store (y + i, v_load (x + i) * s + v_load (y + i));
-  for (; i < n; i++)
-    y[i] += x[i] * s;
-}
-
 void
 KERNEL (first_row_attention) (const float *x, guint length, guint width, guint n_heads,
                               const float *query, const float *key, const float *value,
@@ -294,15 +266,15 @@ KERNEL (first_row_attention) (const float *x, guint length, guint width, guint n
 
     memset (folded, 0, width * sizeof (float));
     for (i = h * head_size; i < (h + 1) * head_size; i++)
-      add_scaled (folded, key + (gsize) i * width, query[i], width);
+      row_add_scaled (folded, key + (gsize) i * width, query[i], width);
     for (j = 0; j < length; j++)
-      s[j] = dot (x + (gsize) j * width, folded, width);
+      s[j] = row_dot (x + (gsize) j * width, folded, width);
     inverse = exponentiate_row (s, length, scale);
 
     memset (mean, 0, width * sizeof (float));
     for (j = 0; j < length; j++)
-      add_scaled (mean, x + (gsize) j * width, s[j] * inverse, width);
+      row_add_scaled (mean, x + (gsize) j * width, s[j] * inverse, width);
     for (i = h * head_size; i < (h + 1) * head_size; i++)
-      out[i] = dot (value + (gsize) i * width, mean, width) + value_bias[i];
+      out[i] = row_dot (value + (gsize) i * width, mean, width) + value_bias[i];
   }
 }

@@ -21,3 +21,4 @@ void KERNEL (first_row_attention) (const float *x, guint length, guint width, gu
                                    const float *value_bias, float *out, float *scratch);
 
 extern const TandemKernels KERNEL (kernels);
+extern const TandemTrainingKernels KERNEL (training_kernels);

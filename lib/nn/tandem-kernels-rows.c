@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "nn/tandem-kernels-isa.h"
+#include "nn/tandem-simd-nonlinear.h"
 
 #include <math.h>
 
@@ -101,53 +102,6 @@ embed (const gint32 *ids, guint n_rows, guint width, gconstpointer words, Tandem
   }
 }
 
-/* x Phi(x) with Phi through erf, erf(z) = z P(z^2) / Q(z^2) on |z| <= 3.9: a
- * minimax fit of degrees 6 and 4, absolute error below 4e-8 before rounding. */
-static inline vf
-gelu_erf_vector (vf x)
-{
-  vf z = v_max (v_min (x * 0.70710678118654752f, v_set1 (3.9f)), v_set1 (-3.9f));
-  vf u = z * z;
-  vf p, q;
-
-  p = u * 2.0118900323495836e-08f + -1.996927949221572e-06f;
-  p = u * p + 1.4747299428563565e-04f;
-  p = u * p + 3.8961805403232574e-03f;
-  p = u * p + 5.1148567348718640e-02f;
-  p = u * p + 2.0422242581844330e-01f;
-  p = u * p + 1.1283787488937378f;
-  q = u * 1.0065808892250060e-03f + 1.4730281196534634e-02f;
-  q = u * q + 1.1678449064493180e-01f;
-  q = u * q + 5.1431643962860110e-01f;
-  q = u * q + 1.0f;
-  return x * 0.5f * (z * p * v_reciprocal (q) + 1.0f);
-}
-
-static inline vf
-tanh_vector (vf x)
-{
-  /* 1 - 2 / (exp(2x) + 1); beyond 9 the result is 1 in float. */
-  vf c = v_max (v_min (x, v_set1 (9.1f)), v_set1 (-9.1f));
-
-  return 1.0f - 2.0f / (v_exp (c * 2.0f) + 1.0f);
-}
-
-/* The approximation 0.5 x (1 + tanh (sqrt (2 / pi) (x + 0.044715 x^3)))
- * (Hendrycks and Gimpel 2016, section 2). */
-static inline vf
-gelu_tanh_vector (vf x)
-{
-  vf inner = (x * x * x * 0.044715f + x) * 0.79788456080286536f;
-
-  return x * 0.5f * (tanh_vector (inner) + 1.0f);
-}
-
-static inline vf
-relu_vector (vf x)
-{
-  return v_max (x, v_set1 (0.0f));
-}
-
 #define DEFINE_MAP(name)                                          \
   static void name (float *x, gsize n)                            \
   {                                                               \
@@ -196,4 +150,5 @@ const TandemKernels KERNEL (kernels) = {
   .to_bf16 = to_bf16,
   .attention = KERNEL (attention),
   .first_row_attention = KERNEL (first_row_attention),
+  .training = &KERNEL (training_kernels),
 };

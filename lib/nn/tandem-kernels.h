@@ -16,6 +16,9 @@ typedef enum
   TANDEM_ROWS_BF16,
 } TandemRowsDtype;
 
+/* In tandem-kernels-training.h. */
+typedef struct _TandemTrainingKernels TandemTrainingKernels;
+
 typedef struct
 {
   const char *name;
@@ -59,6 +62,8 @@ typedef struct
   void (*first_row_attention) (const float *x, guint length, guint width, guint n_heads,
                                const float *query, const float *key, const float *value,
                                const float *value_bias, float *out, float *scratch);
+
+  const TandemTrainingKernels *training;
 } TandemKernels;
 
 /* The best table for this processor. The environment variable TANDEM_ISA

@@ -237,14 +237,15 @@ v_max_lane (vf v)
   return max;
 }
 
-/* exp(x) for x <= 88, relative error below 2e-7; below -87 it is 0 or nearly. */
+/* exp(x) for x <= 88, relative error below 2e-7; below -87 it is 0 or nearly. Of a number and a
+ * NaN, the minimum and the maximum are the second operand: here a NaN stays one. */
 static inline vf
 v_exp (vf x)
 {
   const float round = 12582912.0f;      /* 1.5 * 2^23: adding it rounds to an integer */
   vf t, n, r, p;
 
-  x = v_max (x, v_set1 (-87.0f));
+  x = v_max (v_set1 (-87.0f), x);
   t = x * 1.44269504088896341f + round;
   n = t - round;
   r = x - n * 0.693359375f;

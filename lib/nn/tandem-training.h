@@ -13,12 +13,14 @@
 G_BEGIN_DECLS
 
 /* C = op (A) op (B) + beta C, op being the transpose where it is asked for.
- * op (A): [m, k]; op (B): [k, n]; C: [m, n]; a stride is the distance of stored rows. */
+ * op (A): [m, k]; op (B): [k, n]; C: [m, n]; a stride is the distance of stored rows. Runs on
+ * the thread that calls, which oneDNN is told to keep to (tandem_linear_use_one_thread()). */
 gboolean tandem_gemm (gboolean transpose_a, gboolean transpose_b, gsize m, gsize n, gsize k,
                       const float *a, gsize a_stride, const float *b, gsize b_stride, float beta,
                       float *c, gsize c_stride, GError **error);
 
-/* y = x W' + b. x: [n_rows, n_in]; weight: [n_out, n_in]; out: [n_rows, n_out]. */
+/* y = x W' + b. x: [n_rows, n_in]; weight: [n_out, n_in]; out: [n_rows, n_out]. bias, and
+ * d_bias below, may be NULL: none. */
 gboolean tandem_linear_train_forward (const float *x, gsize n_rows, const float *weight,
                                       const float *bias, guint n_in, guint n_out, float *out,
                                       GError **error);
@@ -119,13 +121,15 @@ void tandem_embed_train_backward (const gint32 *ids, guint n_rows, guint width, 
 void tandem_add (const float *x, gsize n, float *y);
 void tandem_scale (float s, gsize n, float *y);
 
-/* The sum of squares, in double precision, added to sum in the order of elements. */
+/* The sum of squares, in double precision, added to sum. Its bits depend on the numbers and n
+ * alone. */
 double tandem_add_squares (const float *x, gsize n, double sum);
 
 /* One step of AdamW (Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019,
  * algorithm 2) on n weights; gradients are multiplied by scale first.
  *   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
- *   w -= rate decay w;  w -= rate (m / (1 - b1^t)) / (sqrt (v / (1 - b2^t)) + eps) */
+ *   w -= rate decay w;  w -= rate (m / (1 - b1^t)) / (sqrt (v / (1 - b2^t)) + eps)
+ * m and v below 1e-36 become 0. */
 typedef struct
 {
   float rate;
