@@ -13,13 +13,14 @@
 struct _TandemBertEmbeddings
 {
   const TandemKernels *kernels;
-  guint hidden_size;
+  guint width;
   float eps;
   TandemTensor *words;          /* stays in the file: only rows in use are read */
   TandemRowsDtype dtype;
   float *copy;                  /* of words whose file is not aligned, or NULL */
   float *positions;             /* with the embedding of token type 0 added */
   TandemNorm norm;
+  TandemLinear *projection;     /* from width to the layers' in an ALBERT, or NULL */
 };
 
 static gboolean
@@ -58,15 +59,16 @@ open_words (TandemBertEmbeddings *self, TandemModel *model, GError **error)
 }
 
 TandemBertEmbeddings *
-tandem_bert_embeddings_new (TandemModel *model, GError **error)
+tandem_bert_embeddings_new (TandemModel *model, TandemLinearPrecision precision, GError **error)
 {
   const TandemModelConfig *config = tandem_model_get_config (model);
+  const char *projection[] = { "embeddings.projection" };
   g_autoptr (TandemBertEmbeddings) self = g_new0 (TandemBertEmbeddings, 1);
   g_autoptr (TandemFloats) types = NULL;
   guint r, i;
 
   self->kernels = tandem_kernels_get ();
-  self->hidden_size = config->hidden_size;
+  self->width = config->embedding_size;
   self->eps = (float) config->layer_norm_eps;
   if (!open_words (self, model, error) ||
       !(types = tandem_bert_load (model, "embeddings.token_type_embeddings.weight", error)) ||
@@ -75,8 +77,14 @@ tandem_bert_embeddings_new (TandemModel *model, GError **error)
       !tandem_bert_load_norm (model, "embeddings.LayerNorm", &self->norm, error))
     return NULL;
   for (r = 0; r < config->max_positions; r++)
-    for (i = 0; i < self->hidden_size; i++)
-      self->positions[(gsize) r * self->hidden_size + i] += types[i];
+    for (i = 0; i < self->width; i++)
+      self->positions[(gsize) r * self->width + i] += types[i];
+  if (config->type == TANDEM_MODEL_ALBERT) {
+    self->projection = tandem_bert_load_linear (model, projection, 1, self->width,
+                                                config->hidden_size, precision, error);
+    if (self->projection == NULL)
+      return NULL;
+  }
   return g_steal_pointer (&self);
 }
 
@@ -89,24 +97,29 @@ tandem_bert_embeddings_free (TandemBertEmbeddings *self)
   tandem_memory_free (self->copy);
   tandem_memory_free (self->positions);
   tandem_bert_norm_clear (&self->norm);
+  tandem_linear_free (self->projection);
   g_free (self);
 }
 
-void
+gboolean
 tandem_bert_embeddings_forward (const TandemBertEmbeddings *self, const TandemGroup *group,
-                                const gint32 *ids, float *out)
+                                const gint32 *ids, float *out, TandemBertWorkspace *ws,
+                                GError **error)
 {
   gconstpointer words =
       self->copy != NULL ? self->copy : tandem_tensor_get_data (self->words, NULL);
+  float *rows = self->projection != NULL ? ws->projected : out;
   guint i;
 
   for (i = 0; i < group->n_sequences; i++) {
     guint first = group->offsets[i];
 
-    self->kernels->embed (ids + first, group->offsets[i + 1] - first, self->hidden_size, words,
+    self->kernels->embed (ids + first, group->offsets[i + 1] - first, self->width, words,
                           self->dtype, self->positions, self->norm.gamma, self->norm.beta,
-                          self->eps, out + (gsize) first * self->hidden_size);
+                          self->eps, rows + (gsize) first * self->width);
   }
+  return self->projection == NULL ||
+      tandem_linear_forward (self->projection, rows, group->n_rows, out, ws->linear, error);
 }
 
 struct _TandemBertHead
@@ -169,6 +182,9 @@ tandem_bert_workspace_new (const TandemModelConfig *config, guint n_rows, gboole
                            GError **error)
 {
   g_autoptr (TandemBertWorkspace) ws = g_new0 (TandemBertWorkspace, 1);
+  gsize attention = 3 * (gsize) config->hidden_size;
+  gsize feed_forward = TANDEM_FEED_FORWARD_ROWS *
+                       ((gsize) config->hidden_size + config->intermediate_size);
   gsize scratch = MAX (tandem_attention_scratch (config->max_positions,
                                                  config->hidden_size / config->n_heads),
                        tandem_first_row_attention_scratch (config->max_positions,
@@ -181,9 +197,8 @@ tandem_bert_workspace_new (const TandemModelConfig *config, guint n_rows, gboole
   if (hidden)
     ws->hidden = new_rows (n_rows, config->hidden_size);
   /* What attention projected is used up when the feed-forward block begins. */
-  ws->projected = new_rows (1, MAX (n_rows * 3 * (gsize) config->hidden_size,
-                                    TANDEM_FEED_FORWARD_ROWS * ((gsize) config->hidden_size +
-                                                                config->intermediate_size)));
+  ws->projected = new_rows (1, MAX (n_rows * MAX (attention, config->embedding_size),
+                                    feed_forward));
   ws->intermediate = ws->projected + TANDEM_FEED_FORWARD_ROWS * (gsize) config->hidden_size;
   ws->context = new_rows (n_rows, config->hidden_size);
   ws->scratch = new_rows (1, scratch);

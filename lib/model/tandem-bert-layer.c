@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "model/tandem-bert-weights.h"
+#include "model/tandem-model-private.h"
 
 struct _TandemBertLayer
 {
+  guint group;                  /* which weights of the model these are */
+  TandemBertLayer *lender;      /* owns what follows attention; NULL: this one */
   const TandemKernels *kernels;
   guint hidden_size;
   guint n_heads;
@@ -34,16 +37,16 @@ struct _TandemBertLayer
 };
 
 static char *
-layer_name (guint index, const char *part)
+layer_name (TandemModel *model, guint index, const char *part)
 {
-  return g_strdup_printf ("encoder.layer.%u.%s", index, part);
+  return tandem_model_config_get_layer_name (tandem_model_get_config (model), index, part);
 }
 
 static TandemLinear *
 load_linear (TandemModel *model, guint index, const char *part, guint n_in, guint n_out,
              TandemLinearPrecision precision, GError **error)
 {
-  g_autofree char *name = layer_name (index, part);
+  g_autofree char *name = layer_name (model, index, part);
   const char *names[] = { name };
 
   return tandem_bert_load_linear (model, names, 1, n_in, n_out, precision, error);
@@ -52,7 +55,7 @@ load_linear (TandemModel *model, guint index, const char *part, guint n_in, guin
 static float *
 load_plain (TandemModel *model, guint index, const char *part, GError **error)
 {
-  g_autofree char *name = layer_name (index, part);
+  g_autofree char *name = layer_name (model, index, part);
 
   return tandem_bert_load (model, name, error);
 }
@@ -60,7 +63,7 @@ load_plain (TandemModel *model, guint index, const char *part, GError **error)
 static gboolean
 load_norm (TandemModel *model, guint index, const char *part, TandemNorm *norm, GError **error)
 {
-  g_autofree char *name = layer_name (index, part);
+  g_autofree char *name = layer_name (model, index, part);
 
   return tandem_bert_load_norm (model, name, norm, error);
 }
@@ -69,9 +72,9 @@ static gboolean
 load_attention (TandemBertLayer *self, TandemModel *model, guint index,
                 TandemLinearPrecision precision, GError **error)
 {
-  g_autofree char *query = layer_name (index, "attention.self.query");
-  g_autofree char *key = layer_name (index, "attention.self.key");
-  g_autofree char *value = layer_name (index, "attention.self.value");
+  g_autofree char *query = layer_name (model, index, "attention.self.query");
+  g_autofree char *key = layer_name (model, index, "attention.self.key");
+  g_autofree char *value = layer_name (model, index, "attention.self.value");
   const char *names[] = { query, key, value };
   guint hidden = self->hidden_size;
 
@@ -86,18 +89,54 @@ load_attention (TandemBertLayer *self, TandemModel *model, guint index,
       (self->value_bias = load_plain (model, index, "attention.self.value.bias", error)) != NULL;
 }
 
+/* Takes what follows attention from a layer with the same weights. */
+static void
+borrow_rest (TandemBertLayer *self, TandemBertLayer *lender)
+{
+  self->lender = g_rc_box_acquire (lender);
+  self->attention_output = lender->attention_output;
+  self->attention_norm = lender->attention_norm;
+  self->intermediate = lender->intermediate;
+  self->output = lender->output;
+  self->output_norm = lender->output_norm;
+}
+
+static gboolean
+load_rest (TandemBertLayer *self, TandemModel *model, guint index,
+           TandemLinearPrecision precision, GError **error)
+{
+  guint hidden = self->hidden_size, wide = self->intermediate_size;
+
+  return (self->attention_output = load_linear (model, index, "attention.output.dense", hidden,
+                                                hidden, precision, error)) != NULL &&
+      load_norm (model, index, "attention.output.LayerNorm", &self->attention_norm, error) &&
+      (self->intermediate = load_linear (model, index, "intermediate.dense", hidden, wide,
+                                         precision, error)) != NULL &&
+      (self->output = load_linear (model, index, "output.dense", wide, hidden, precision,
+                                   error)) != NULL &&
+      load_norm (model, index, "output.LayerNorm", &self->output_norm, error);
+}
+
 TandemBertLayer *
 tandem_bert_layer_new (TandemModel *model, guint index, gboolean first_row_only,
-                       TandemLinearPrecision precision, GError **error)
+                       TandemLinearPrecision precision, TandemBertLayer *previous,
+                       GError **error)
 {
   const TandemModelConfig *config = tandem_model_get_config (model);
-  guint hidden = config->hidden_size, wide = config->intermediate_size;
-  g_autoptr (TandemBertLayer) self = g_new0 (TandemBertLayer, 1);
+  guint group = tandem_model_config_get_group (config, index);
+  g_autoptr (TandemBertLayer) self = NULL;
 
+  if (previous != NULL && previous->group != group)
+    previous = NULL;
+  if (previous != NULL && previous->first_row_only == first_row_only)
+    return g_rc_box_acquire (previous);
+
+  self = g_rc_box_new0 (TandemBertLayer);
+  self->group = group;
   self->kernels = tandem_kernels_get ();
-  self->hidden_size = hidden;
+  self->hidden_size = config->hidden_size;
   self->n_heads = config->n_heads;
-  self->intermediate_size = wide;
+  self->intermediate_size = config->intermediate_size;
   self->eps = (float) config->layer_norm_eps;
   self->first_row_only = first_row_only;
   switch (config->activation) {
@@ -112,35 +151,40 @@ tandem_bert_layer_new (TandemModel *model, guint index, gboolean first_row_only,
       break;
   }
 
-  if (!load_attention (self, model, index, precision, error) ||
-      !(self->attention_output = load_linear (model, index, "attention.output.dense", hidden,
-                                              hidden, precision, error)) ||
-      !load_norm (model, index, "attention.output.LayerNorm", &self->attention_norm, error) ||
-      !(self->intermediate = load_linear (model, index, "intermediate.dense", hidden, wide,
-                                          precision, error)) ||
-      !(self->output = load_linear (model, index, "output.dense", wide, hidden, precision,
-                                    error)) ||
-      !load_norm (model, index, "output.LayerNorm", &self->output_norm, error))
+  if (!load_attention (self, model, index, precision, error))
+    return NULL;
+  if (previous != NULL)
+    borrow_rest (self, previous);
+  else if (!load_rest (self, model, index, precision, error))
     return NULL;
   return g_steal_pointer (&self);
 }
 
-void
-tandem_bert_layer_free (TandemBertLayer *self)
+static void
+clear (gpointer data)
 {
-  if (self == NULL)
-    return;
+  TandemBertLayer *self = data;
+
   tandem_linear_free (self->qkv);
   tandem_linear_free (self->query);
   tandem_memory_free (self->key);
   tandem_memory_free (self->value);
   tandem_memory_free (self->value_bias);
+  if (self->lender != NULL) {
+    tandem_bert_layer_unref (self->lender);
+    return;
+  }
   tandem_linear_free (self->attention_output);
   tandem_bert_norm_clear (&self->attention_norm);
   tandem_linear_free (self->intermediate);
   tandem_linear_free (self->output);
   tandem_bert_norm_clear (&self->output_norm);
-  g_free (self);
+}
+
+void
+tandem_bert_layer_unref (TandemBertLayer *self)
+{
+  g_rc_box_release_full (self, clear);
 }
 
 /* context: what attention gave for n rows; x: their inputs; out: [n, hidden]. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The parts of a BERT stage (Devlin et al. 2018): embeddings, encoder layer and
- * classifier, over a group of packed sequences. Not a part of the public API. */
+/* The parts of a stage of a BERT (Devlin et al. 2018) or an ALBERT (Lan et al. 2020):
+ * embeddings, encoder layer and classifier, over a group of packed sequences. Not a part
+ * of the public API. */
 #pragma once
 
 #include "model/tandem-model.h"
@@ -28,7 +29,7 @@ typedef struct
 {
   TandemLinearWorkspace *linear;
   float *hidden;                /* [rows, hidden], or NULL */
-  float *projected;             /* [rows, 3 hidden] */
+  float *projected;             /* [rows, 3 hidden], or narrow embeddings of the rows */
   float *context;               /* [rows, hidden] */
   float *intermediate;          /* [TANDEM_FEED_FORWARD_ROWS, intermediate], in projected
                                  * behind as many rows of hidden */
@@ -50,22 +51,28 @@ typedef struct
 
 typedef struct _TandemBertEmbeddings TandemBertEmbeddings;
 
-TandemBertEmbeddings *tandem_bert_embeddings_new (TandemModel *model, GError **error);
+TandemBertEmbeddings *tandem_bert_embeddings_new (TandemModel *model,
+                                                  TandemLinearPrecision precision,
+                                                  GError **error);
 
 void tandem_bert_embeddings_free (TandemBertEmbeddings *self);
 
 /* ids: [group rows], each below the vocabulary's size; out: [group rows, hidden]. */
-void tandem_bert_embeddings_forward (const TandemBertEmbeddings *self, const TandemGroup *group,
-                                     const gint32 *ids, float *out);
+gboolean tandem_bert_embeddings_forward (const TandemBertEmbeddings *self,
+                                         const TandemGroup *group, const gint32 *ids, float *out,
+                                         TandemBertWorkspace *ws, GError **error);
 
 typedef struct _TandemBertLayer TandemBertLayer;
 
 /* first_row_only: the layer is the last before the pooler, which looks at
- * nothing but the first row of each sequence. */
+ * nothing but the first row of each sequence.
+ * previous: the layer before it in the same stage, or NULL. When the model shares weights
+ * between them, so do the layers: what comes back may be previous itself. */
 TandemBertLayer *tandem_bert_layer_new (TandemModel *model, guint index, gboolean first_row_only,
-                                        TandemLinearPrecision precision, GError **error);
+                                        TandemLinearPrecision precision,
+                                        TandemBertLayer *previous, GError **error);
 
-void tandem_bert_layer_free (TandemBertLayer *self);
+void tandem_bert_layer_unref (TandemBertLayer *self);
 
 /* x: [group rows, hidden]; out: the same, or [sequences, hidden] for a layer
  * with first_row_only. out may be x. */
@@ -86,7 +93,7 @@ gboolean tandem_bert_head_forward (const TandemBertHead *self, const float *x, g
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertWorkspace, tandem_bert_workspace_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertEmbeddings, tandem_bert_embeddings_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertLayer, tandem_bert_layer_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertLayer, tandem_bert_layer_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemBertHead, tandem_bert_head_free)
 
 G_END_DECLS

@@ -20,11 +20,11 @@
 /**
  * TandemBertStage:
  *
- * Consecutive layers of a BERT model (Devlin et al. 2018), ready to run over
- * packed sequences. The stage with layer 0 begins with the embeddings; the one
- * with the last layer ends with pooler and classifier. A sequence's result
- * depends on nothing but that sequence: not on its batch-mates, nor on where
- * the model is split, to the bit.
+ * Consecutive layers of a BERT model (Devlin et al. 2018) or an ALBERT model (Lan et
+ * al. 2020, whose layers share weights), ready to run over packed sequences. The stage
+ * with layer 0 begins with the embeddings; the one with the last layer ends with pooler
+ * and classifier. A sequence's result depends on nothing but that sequence: not on its
+ * batch-mates, nor on where the model is split, to the bit.
  *
  * One thread at a time may run a stage; it uses as many more as it was told.
  */
@@ -38,7 +38,7 @@ struct _TandemBertStage
   guint group_rows;
 
   TandemBertEmbeddings *embeddings;     /* NULL unless the first layer is 0 */
-  GPtrArray *layers;                    /* of TandemBertLayer */
+  GPtrArray *layers;                    /* of TandemBertLayer; some may be the same */
   TandemBertHead *head;                 /* NULL unless the stage ends in logits */
 
   GPtrArray *workspaces;                /* of TandemBertWorkspace, one a thread */
@@ -90,7 +90,7 @@ tandem_bert_stage_class_init (TandemBertStageClass *klass)
 static void
 tandem_bert_stage_init (TandemBertStage *self)
 {
-  self->layers = g_ptr_array_new_with_free_func ((GDestroyNotify) tandem_bert_layer_free);
+  self->layers = g_ptr_array_new_with_free_func ((GDestroyNotify) tandem_bert_layer_unref);
   self->workspaces = g_ptr_array_new_with_free_func ((GDestroyNotify) tandem_bert_workspace_free);
 }
 
@@ -181,6 +181,7 @@ tandem_bert_stage_new (TandemModel *model, guint first_layer, guint last_layer,
   TandemLinearPrecision linear = linear_precision (precision);
   gboolean logits;
   g_autoptr (TandemBertStage) self = NULL;
+  TandemBertLayer *layer = NULL;
   guint i;
 
   g_return_val_if_fail (TANDEM_IS_MODEL (model), NULL);
@@ -203,14 +204,12 @@ tandem_bert_stage_new (TandemModel *model, guint first_layer, guint last_layer,
   self->group_rows = choose_group_rows (config);
 
   if (first_layer == 0) {
-    self->embeddings = tandem_bert_embeddings_new (model, error);
+    self->embeddings = tandem_bert_embeddings_new (model, linear, error);
     if (self->embeddings == NULL)
       return NULL;
   }
   for (i = first_layer; i <= last_layer; i++) {
-    TandemBertLayer *layer =
-        tandem_bert_layer_new (model, i, logits && i == last_layer, linear, error);
-
+    layer = tandem_bert_layer_new (model, i, logits && i == last_layer, linear, layer, error);
     if (layer == NULL)
       return NULL;
     g_ptr_array_add (self->layers, layer);
@@ -306,7 +305,9 @@ run_group (Pass *pass, guint g, TandemBertWorkspace *ws, GError **error)
     offsets[i] = pass->offsets[first + i] - row;
 
   if (self->embeddings != NULL) {
-    tandem_bert_embeddings_forward (self->embeddings, &group, pass->ids + row, hidden);
+    if (!tandem_bert_embeddings_forward (self->embeddings, &group, pass->ids + row, hidden, ws,
+                                         error))
+      return FALSE;
     x = hidden;
   } else {
     x = pass->rows + (gsize) row * config->hidden_size;

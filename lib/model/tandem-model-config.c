@@ -8,7 +8,7 @@
 
 #include "tandem-model-private.h"
 
-/* Far beyond any BERT; they keep products of sizes away from overflow. */
+/* Far beyond any model of these kinds; they keep products of sizes away from overflow. */
 #define MAX_LAYERS 4096
 #define MAX_WIDTH (1 << 20)
 #define MAX_ROWS (1 << 26)
@@ -79,19 +79,33 @@ read_string (Reader *reader, const char *key, const char **value)
 }
 
 static gboolean
-read_kind (Reader *reader)
+read_type (Reader *reader, TandemModelType *type)
 {
-  const char *type, *positions;
+  const char *name;
+
+  if (!read_string (reader, "model_type", &name))
+    return FALSE;
+  /* The first configurations of BERT name no type. */
+  if (name == NULL || g_str_equal (name, "bert"))
+    *type = TANDEM_MODEL_BERT;
+  else if (g_str_equal (name, "albert"))
+    *type = TANDEM_MODEL_ALBERT;
+  else
+    return fail (reader, "a model of type \"%s\"; \"bert\" and \"albert\" are supported", name);
+  return TRUE;
+}
+
+/* What the configuration must not ask for. */
+static gboolean
+check_features (Reader *reader)
+{
+  const char *positions;
   JsonNode *node;
   guint i;
   static const char *const refused[] = { "is_decoder", "add_cross_attention" };
 
-  if (!read_string (reader, "model_type", &type) ||
-      !read_string (reader, "position_embedding_type", &positions))
+  if (!read_string (reader, "position_embedding_type", &positions))
     return FALSE;
-  /* The first configurations of BERT name no type. */
-  if (type != NULL && !g_str_equal (type, "bert"))
-    return fail (reader, "a model of type \"%s\"; only \"bert\" is supported", type);
   if (positions != NULL && !g_str_equal (positions, "absolute"))
     return fail (reader, "position embeddings of type \"%s\"; only \"absolute\" ones are "
                  "supported", positions);
@@ -114,7 +128,7 @@ read_kind (Reader *reader)
 /* The names and formulas of transformers/activations.py: the tanh ones differ
  * there only in how they are computed. */
 static gboolean
-read_activation (Reader *reader, TandemActivation *activation)
+read_activation (Reader *reader, TandemModelType type, TandemActivation *activation)
 {
   static const struct
   {
@@ -135,8 +149,10 @@ read_activation (Reader *reader, TandemActivation *activation)
 
   if (!read_string (reader, "hidden_act", &name))
     return FALSE;
+  if (name == NULL)
+    name = type == TANDEM_MODEL_ALBERT ? "gelu_new" : "gelu";
   for (i = 0; i < G_N_ELEMENTS (known); i++) {
-    if (g_strcmp0 (name != NULL ? name : "gelu", known[i].name) == 0) {
+    if (g_str_equal (name, known[i].name)) {
       *activation = known[i].activation;
       return TRUE;
     }
@@ -203,7 +219,32 @@ read_labels (Reader *reader, TandemModelConfig *config)
   return TRUE;
 }
 
-/* Reads a configuration; what it says is range-checked. */
+/* Reads what an ALBERT shares; a BERT shares nothing, and its embeddings are as wide as
+ * its layers. */
+static gboolean
+read_sharing (Reader *reader, TandemModelConfig *config)
+{
+  guint n_inner = 1;
+
+  config->n_groups = config->n_layers;
+  config->embedding_size = config->hidden_size;
+  if (config->type == TANDEM_MODEL_BERT)
+    return TRUE;
+  config->n_groups = 1;
+  if (!read_size (reader, "embedding_size", TRUE, MAX_WIDTH, &config->embedding_size) ||
+      !read_size (reader, "num_hidden_groups", FALSE, MAX_LAYERS, &config->n_groups) ||
+      !read_size (reader, "inner_group_num", FALSE, MAX_LAYERS, &n_inner))
+    return FALSE;
+  if (config->n_groups > config->n_layers)
+    return fail (reader, "\"num_hidden_groups\" is %u, more than the %u of "
+                 "\"num_hidden_layers\"", config->n_groups, config->n_layers);
+  if (n_inner != 1)
+    return fail (reader, "\"inner_group_num\" is %u; only 1 is supported", n_inner);
+  return TRUE;
+}
+
+/* Reads a configuration; what it says is range-checked. @config is all zeros before, and
+ * for tandem_model_config_clear() afterwards, whatever the outcome. */
 gboolean
 tandem_model_config_parse (TandemModelConfig *config, const char *text, const char *file,
                            GError **error)
@@ -214,7 +255,7 @@ tandem_model_config_parse (TandemModelConfig *config, const char *text, const ch
   if (object == NULL)
     return FALSE;
   config->n_types = 2;
-  if (!read_kind (&reader) ||
+  if (!read_type (&reader, &config->type) || !check_features (&reader) ||
       !read_size (&reader, "num_hidden_layers", TRUE, MAX_LAYERS, &config->n_layers) ||
       !read_size (&reader, "hidden_size", TRUE, MAX_WIDTH, &config->hidden_size) ||
       !read_size (&reader, "num_attention_heads", TRUE, MAX_WIDTH, &config->n_heads) ||
@@ -222,12 +263,43 @@ tandem_model_config_parse (TandemModelConfig *config, const char *text, const ch
       !read_size (&reader, "vocab_size", TRUE, MAX_ROWS, &config->vocab_size) ||
       !read_size (&reader, "max_position_embeddings", TRUE, MAX_ROWS, &config->max_positions) ||
       !read_size (&reader, "type_vocab_size", FALSE, MAX_ROWS, &config->n_types) ||
-      !read_activation (&reader, &config->activation) ||
+      !read_sharing (&reader, config) ||
+      !read_activation (&reader, config->type, &config->activation) ||
       !read_eps (&reader, &config->layer_norm_eps) || !read_labels (&reader, config))
     return FALSE;
   if (config->hidden_size % config->n_heads != 0)
     return fail (&reader, "\"hidden_size\" %u is not divisible by \"num_attention_heads\" %u",
                  config->hidden_size, config->n_heads);
+  return TRUE;
+}
+
+/* Reads a config.json, or that of the folder @path, without asking for weights beside it.
+ * @text, where not NULL, is set to what stands there. @config as for
+ * tandem_model_config_parse(). */
+gboolean
+tandem_model_config_load (TandemModelConfig *config, const char *path, char **text,
+                          GError **error)
+{
+  g_autofree char *file = g_file_test (path, G_FILE_TEST_IS_DIR)
+      ? g_build_filename (path, TANDEM_MODEL_CONFIG_FILE, NULL) : g_strdup (path);
+  g_autofree char *display = g_filename_display_name (file);
+  g_autofree char *contents = NULL;
+  g_autoptr (GError) inner = NULL;
+
+  contents = tandem_model_read_text (file, NULL, &inner);
+  if (contents == NULL) {
+    if (g_error_matches (inner, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+      g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
+                   "%s: there is no such file; a model folder holds config.json, "
+                   "model.safetensors and vocab.txt", display);
+    else
+      g_set_error_literal (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG, inner->message);
+    return FALSE;
+  }
+  if (!tandem_model_config_parse (config, contents, display, error))
+    return FALSE;
+  if (text != NULL)
+    *text = g_steal_pointer (&contents);
   return TRUE;
 }
 
@@ -260,6 +332,11 @@ tandem_model_config_to_canonical (const TandemModelConfig *config)
                           config->n_types, activations[config->activation],
                           g_ascii_dtostr (eps, sizeof eps, config->layer_norm_eps),
                           config->n_classes);
+  /* A BERT's text is what it was before there was another type. */
+  if (config->type == TANDEM_MODEL_ALBERT)
+    g_string_append_printf (text, "model_type albert\nembedding_size %u\n"
+                            "num_hidden_groups %u\n", config->embedding_size,
+                            config->n_groups);
   for (i = 0; config->labels != NULL && config->labels[i] != NULL; i++)
     g_string_append_printf (text, "label %" G_GSIZE_FORMAT " %s\n", strlen (config->labels[i]),
                             config->labels[i]);

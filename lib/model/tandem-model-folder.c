@@ -16,21 +16,7 @@
 static gboolean
 load_config (TandemModel *self, GError **error)
 {
-  g_autofree char *path = g_build_filename (self->folder, TANDEM_MODEL_CONFIG_FILE, NULL);
-  g_autofree char *display = g_filename_display_name (path);
-  g_autoptr (GError) inner = NULL;
-
-  self->config_text = tandem_model_read_text (path, NULL, &inner);
-  if (self->config_text == NULL) {
-    if (g_error_matches (inner, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
-      g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG,
-                   "%s: there is no such file; a model folder holds config.json, "
-                   "model.safetensors and vocab.txt", display);
-    else
-      g_set_error_literal (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG, inner->message);
-    return FALSE;
-  }
-  if (!tandem_model_config_parse (&self->config, self->config_text, display, error))
+  if (!tandem_model_config_load (&self->config, self->folder, &self->config_text, error))
     return FALSE;
   self->first = 0;
   self->last = self->config.n_layers - 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Which tensors a BERT model has, what they are called, and their shapes. */
+/* Which tensors a model has, what they are called, and their shapes. */
 
 #include "config.h"
 
@@ -13,6 +13,7 @@ typedef enum
 {
   NONE,
   HIDDEN,
+  EMBEDDING,
   INNER,
   VOCABULARY,
   POSITIONS,
@@ -27,11 +28,17 @@ typedef struct
 } Template;
 
 static const Template embeddings[] = {
-  { "embeddings.word_embeddings.weight", { VOCABULARY, HIDDEN } },
-  { "embeddings.position_embeddings.weight", { POSITIONS, HIDDEN } },
-  { "embeddings.token_type_embeddings.weight", { TYPES, HIDDEN } },
-  { "embeddings.LayerNorm.weight", { HIDDEN } },
-  { "embeddings.LayerNorm.bias", { HIDDEN } },
+  { "embeddings.word_embeddings.weight", { VOCABULARY, EMBEDDING } },
+  { "embeddings.position_embeddings.weight", { POSITIONS, EMBEDDING } },
+  { "embeddings.token_type_embeddings.weight", { TYPES, EMBEDDING } },
+  { "embeddings.LayerNorm.weight", { EMBEDDING } },
+  { "embeddings.LayerNorm.bias", { EMBEDDING } },
+};
+
+/* From the width of the embeddings to that of the layers. */
+static const Template projection[] = {
+  { "embeddings.projection.weight", { HIDDEN, EMBEDDING } },
+  { "embeddings.projection.bias", { HIDDEN } },
 };
 
 static const Template layer[] = {
@@ -63,35 +70,14 @@ static const Template classifier[] = {
   { "classifier.bias", { CLASSES } },
 };
 
-/* Returns the name without the prefix that task models have, and with the
- * PyTorch names of what TensorFlow checkpoints call gamma and beta. */
-char *
-tandem_model_name_to_canonical (const char *name)
-{
-  if (g_str_has_prefix (name, "bert."))
-    name += strlen ("bert.");
-  if (g_str_has_suffix (name, ".LayerNorm.gamma"))
-    return g_strdup_printf ("%.*s.weight", (int) (strlen (name) - strlen (".gamma")), name);
-  if (g_str_has_suffix (name, ".LayerNorm.beta"))
-    return g_strdup_printf ("%.*s.bias", (int) (strlen (name) - strlen (".beta")), name);
-  return g_strdup (name);
-}
-
-/* Returns the name as a BertForSequenceClassification of transformers has it,
- * which is how stage files spell it. */
-char *
-tandem_model_name_from_canonical (const char *name)
-{
-  return g_str_has_prefix (name, "classifier.") ? g_strdup (name)
-                                                : g_strconcat ("bert.", name, NULL);
-}
-
 static guint64
 get_size (const TandemModelConfig *config, Size size)
 {
   switch (size) {
     case HIDDEN:
       return config->hidden_size;
+    case EMBEDDING:
+      return config->embedding_size;
     case INNER:
       return config->intermediate_size;
     case VOCABULARY:
@@ -135,7 +121,8 @@ spec_free (gpointer data)
 }
 
 /* Returns what the stage of layers @first to @last needs: the embeddings go with
- * layer 0, pooler and classifier with the last layer. */
+ * layer 0, pooler and classifier with the last layer. Weights that several of the
+ * layers share come once. */
 GPtrArray *
 tandem_model_list_specs (const TandemModelConfig *config, guint first, guint last,
                          gboolean with_pooler, gboolean with_classifier)
@@ -145,9 +132,14 @@ tandem_model_list_specs (const TandemModelConfig *config, guint first, guint las
 
   if (first == 0)
     add_specs (specs, config, embeddings, G_N_ELEMENTS (embeddings), "");
+  if (first == 0 && config->type == TANDEM_MODEL_ALBERT)
+    add_specs (specs, config, projection, G_N_ELEMENTS (projection), "");
   for (i = first; i <= last; i++) {
-    g_autofree char *prefix = g_strdup_printf ("encoder.layer.%u.", i);
+    g_autofree char *prefix = tandem_model_config_get_layer_name (config, i, "");
 
+    if (i > first && tandem_model_config_get_group (config, i) ==
+                     tandem_model_config_get_group (config, i - 1))
+      continue;
     add_specs (specs, config, layer, G_N_ELEMENTS (layer), prefix);
   }
   if (last == config->n_layers - 1 && with_pooler)

@@ -50,10 +50,19 @@ gboolean tandem_model_config_parse (TandemModelConfig *config, const char *text,
                                     const char *file, GError **error);
 void tandem_model_config_clear (TandemModelConfig *config);
 char *tandem_model_config_to_canonical (const TandemModelConfig *config);
+gboolean tandem_model_config_load (TandemModelConfig *config, const char *path, char **text,
+                                   GError **error);
 
 /* tandem-model-json.c */
 char *tandem_model_read_text (const char *path, gsize *length, GError **error);
 gpointer tandem_model_parse_json (const char *text, const char *file, GError **error);
+
+/* tandem-model-spelling.c */
+char *tandem_model_name_to_canonical (TandemModelType type, const char *name);
+char *tandem_model_name_from_canonical (TandemModelType type, const char *name);
+guint tandem_model_config_get_group (const TandemModelConfig *config, guint layer);
+char *tandem_model_config_get_layer_name (const TandemModelConfig *config, guint layer,
+                                          const char *part);
 
 /* tandem-model-names.c */
 typedef struct
@@ -63,8 +72,6 @@ typedef struct
   guint64 shape[2];
 } TandemModelSpec;
 
-char *tandem_model_name_to_canonical (const char *name);
-char *tandem_model_name_from_canonical (const char *name);
 GPtrArray *tandem_model_list_specs (const TandemModelConfig *config, guint first, guint last,
                                     gboolean pooler, gboolean classifier);
 

@@ -13,8 +13,9 @@
  *                     there is a vocabulary
  *   tandem.stage      SHA-256 over the other metadata and all tensors of this file
  *
- * Tensors have the names that BertForSequenceClassification has, whatever the
- * source called them. The stage with layer 0 also holds the vocabulary, one
+ * Tensors have the names that BertForSequenceClassification or
+ * AlbertForSequenceClassification has, whatever the source called them. Weights that
+ * several of the layers share are there once. The stage with layer 0 also holds the vocabulary, one
  * entry a line, as the U8 tensor "tandem.vocabulary". */
 
 #include "config.h"
@@ -270,7 +271,7 @@ add_layers (TandemModel *self, guint first, guint last, GHashTable *tensors,
 
   for (i = 0; names[i] != NULL; i++) {
     const TandemModelEntry *entry = g_hash_table_lookup (self->entries, names[i]);
-    g_autofree char *name = tandem_model_name_from_canonical (names[i]);
+    g_autofree char *name = tandem_model_name_from_canonical (self->config.type, names[i]);
     TandemTensor *tensor = tandem_model_get_tensor (self, names[i], error);
 
     if (tensor == NULL)

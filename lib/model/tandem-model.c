@@ -55,7 +55,7 @@ gboolean
 tandem_model_add_entry (TandemModel *self, TandemSafetensors *file, const char *name,
                         GError **error)
 {
-  g_autofree char *canonical = tandem_model_name_to_canonical (name);
+  g_autofree char *canonical = tandem_model_name_to_canonical (self->config.type, name);
   TandemModelEntry *entry;
 
   entry = g_hash_table_lookup (self->entries, canonical);
@@ -93,9 +93,11 @@ check_tensor (TandemModel *self, const TandemModelSpec *spec, GError **error)
   guint n_dims;
 
   if (entry == NULL) {
+    g_autofree char *name = tandem_model_name_from_canonical (self->config.type, spec->name);
+
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
                  "%s: tensor \"%s\" is missing, one of layers %u-%u of %u", self->display_path,
-                 spec->name, self->first, self->last, self->config.n_layers);
+                 name, self->first, self->last, self->config.n_layers);
     return FALSE;
   }
   tandem_safetensors_get_info (entry->file, entry->name, &dtype, &n_dims, &shape, NULL);
@@ -307,6 +309,23 @@ tandem_model_has_classifier (TandemModel *self)
   return self->has_classifier;
 }
 
+/* ALBERT was published with SentencePiece vocabularies; of a folder that has nothing else,
+ * saying that vocab.txt is missing would be half the truth. */
+static void
+explain_no_tokenizer (TandemModel *self, GError **error)
+{
+  g_autofree char *why = g_strdup ((*error)->message);
+
+  if (self->config.type != TANDEM_MODEL_ALBERT || self->is_stage ||
+      !(g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
+        g_error_matches (*error, TANDEM_TOKENIZER_ERROR, TANDEM_TOKENIZER_ERROR_UNSUPPORTED)))
+    return;
+  g_clear_error (error);
+  g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_VOCABULARY,
+               "%s; the SentencePiece vocabularies of ALBERT (spiece.model) are not supported, a "
+               "model over a WordPiece vocabulary (vocab.txt) is", why);
+}
+
 /**
  * tandem_model_get_tokenizer:
  * @self: a model
@@ -330,6 +349,7 @@ tandem_model_get_tokenizer (TandemModel *self, GError **error)
   tokenizer = self->is_stage ? tandem_model_load_stage_tokenizer (self, &inner)
                              : tandem_tokenizer_new_from_path (self->folder, &inner);
   if (tokenizer == NULL) {
+    explain_no_tokenizer (self, &inner);
     if (g_error_matches (inner, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
       g_set_error_literal (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_VOCABULARY,
                            inner->message);
@@ -351,7 +371,8 @@ tandem_model_get_tokenizer (TandemModel *self, GError **error)
  * tandem_model_get_tensor:
  * @self: a model
  * @name: a canonical name, as tandem_model_list_tensors() gives it:
- *   "encoder.layer.0.output.dense.weight", without the prefix "bert."
+ *   "encoder.layer.0.output.dense.weight", without the prefix "bert."; for an ALBERT
+ *   "encoder.group.0.output.dense.weight", "embeddings.projection.bias"
  * @error: return location for %TANDEM_MODEL_ERROR_TENSOR
  *
  * Gets a tensor whose memory is the mapping of the file. Its shape is the one

@@ -37,6 +37,20 @@ TANDEM_API
 GQuark tandem_model_error_quark (void);
 
 /**
+ * TandemModelType:
+ * @TANDEM_MODEL_BERT: Devlin et al. 2018; every layer has weights of its own
+ * @TANDEM_MODEL_ALBERT: Lan et al. 2020; groups of layers share their weights, and
+ *   narrow embeddings are projected to the width of the layers
+ *
+ * The architecture of a model.
+ */
+typedef enum
+{
+  TANDEM_MODEL_BERT,
+  TANDEM_MODEL_ALBERT,
+} TandemModelType;
+
+/**
  * TandemActivation:
  * @TANDEM_ACTIVATION_GELU: x times the normal distribution function (Hendrycks
  *   and Gimpel 2016), through erf
@@ -57,8 +71,12 @@ typedef struct _TandemModelConfig TandemModelConfig;
 
 /**
  * TandemModelConfig:
+ * @type: the architecture
  * @n_layers: encoder layers
+ * @n_groups: how many of the layers have weights of their own: all of a BERT; layers of
+ *   one group share them
  * @hidden_size: width of the rows between layers, in elements
+ * @embedding_size: width of the embeddings, in elements: @hidden_size in a BERT
  * @n_heads: attention heads; divides @hidden_size
  * @intermediate_size: width inside the feed-forward block
  * @vocab_size: rows of the word embeddings
@@ -70,12 +88,15 @@ typedef struct _TandemModelConfig TandemModelConfig;
  * @labels: (array zero-terminated=1) (nullable): @n_classes names as id2label says,
  *   or %NULL when the configuration names none
  *
- * The shape of a BERT model.
+ * The shape of a model.
  */
 struct _TandemModelConfig
 {
+  TandemModelType type;
   guint n_layers;
+  guint n_groups;
   guint hidden_size;
+  guint embedding_size;
   guint n_heads;
   guint intermediate_size;
   guint vocab_size;

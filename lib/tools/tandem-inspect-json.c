@@ -17,7 +17,9 @@ build_config (JsonBuilder *json, const TandemModelConfig *config)
     guint value;
   } sizes[] = {
     { "num_hidden_layers", config->n_layers },
+    { "num_hidden_groups", config->n_groups },
     { "hidden_size", config->hidden_size },
+    { "embedding_size", config->embedding_size },
     { "num_attention_heads", config->n_heads },
     { "intermediate_size", config->intermediate_size },
     { "vocab_size", config->vocab_size },
@@ -29,6 +31,8 @@ build_config (JsonBuilder *json, const TandemModelConfig *config)
 
   json_builder_set_member_name (json, "config");
   json_builder_begin_object (json);
+  json_builder_set_member_name (json, "model_type");
+  json_builder_add_string_value (json, config->type == TANDEM_MODEL_ALBERT ? "albert" : "bert");
   for (i = 0; i < G_N_ELEMENTS (sizes); i++) {
     json_builder_set_member_name (json, sizes[i].name);
     json_builder_add_int_value (json, sizes[i].value);

@@ -17,7 +17,7 @@ typedef struct
   guint64 n_bytes;
 } Row;
 
-/* Rows of one layer, of the embeddings, or of what follows the last layer. */
+/* Rows of one layer or group of layers, of the embeddings, or of what follows the last layer. */
 typedef struct
 {
   char *name;

@@ -67,6 +67,9 @@ print_model (const TandemInspectReport *report)
   print_value (_("Layers"), _("%u to %u of %u"), first, last, config->n_layers);
   print_value (_("Width"), _("%u, %u heads, feed-forward %u"), config->hidden_size,
                config->n_heads, config->intermediate_size);
+  if (config->type == TANDEM_MODEL_ALBERT)
+    print_value (_("Weights shared"), _("groups of layers: %u, width of embeddings: %u"),
+                 config->n_groups, config->embedding_size);
   print_line (_("Activation"), tandem_inspect_get_activation_name (config->activation));
   print_value (_("Positions"), "%u", config->max_positions);
   if (tandem_model_has_classifier (report->model))

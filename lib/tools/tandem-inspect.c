@@ -71,6 +71,9 @@ get_part_name (const char *tensor)
   if (g_str_has_prefix (tensor, "encoder.layer."))
     return g_strdup_printf ("layer %" G_GUINT64_FORMAT,
                             g_ascii_strtoull (tensor + strlen ("encoder.layer."), NULL, 10));
+  if (g_str_has_prefix (tensor, "encoder.group."))
+    return g_strdup_printf ("group %" G_GUINT64_FORMAT,
+                            g_ascii_strtoull (tensor + strlen ("encoder.group."), NULL, 10));
   return g_strdup (g_str_has_prefix (tensor, "pooler.") ? "pooler" : "classifier");
 }
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Compares stages with transformers, and splits with the whole, as TAP.
 
-Usage: check-stage.py [--all-lengths] RUN_STAGE [MODEL_FOLDER...]
+Usage: check-stage.py [--all-lengths] [--albert] RUN_STAGE [MODEL_FOLDER...]
 
-Without folders, models of several shapes with random weights are made. With
+Without folders, models of several shapes with random weights are made: of BERT,
+or of ALBERT with --albert, which are tried at every length up to 128. With
 --all-lengths every length from 1 to the model's longest is tried, which takes
 minutes. The interpreter needs torch and transformers; without them everything
 is skipped.
@@ -19,7 +20,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 try:
     import numpy as np
     import torch
-    from transformers import BertConfig, BertForSequenceClassification, BertModel
+    from transformers import (AlbertConfig, AutoConfig, AutoModel, AutoModelForSequenceClassification,
+                              BertConfig)
 except ImportError as error:
     print(f"1..0 # SKIP {error}")
     sys.exit(0)
@@ -59,10 +61,10 @@ def reference(model, kind, sequences):
 
 
 def check(program, folder, name, all_lengths=False):
-    config = BertConfig.from_pretrained(folder)
-    classifies = "BertForSequenceClassification" in (config.architectures or [])
+    config = AutoConfig.from_pretrained(folder)
+    classifies = any(a.endswith("ForSequenceClassification") for a in config.architectures or [])
     kind = "logits" if classifies else "hidden"
-    cls = BertForSequenceClassification if classifies else BertModel
+    cls = AutoModelForSequenceClassification if classifies else AutoModel
     model = cls.from_pretrained(folder, torch_dtype=torch.float32).eval()
     rand = np.random.default_rng(1)
     longest = config.max_position_embeddings
@@ -86,10 +88,10 @@ def check(program, folder, name, all_lengths=False):
         report(np.array_equal(split, whole), f"{name}: the same bits with every layer alone")
 
 
-def make(folder, dtype, **options):
+def make(folder, config, dtype, classifies, **options):
     torch.manual_seed(1)
-    config = BertConfig(vocab_size=500, initializer_range=0.1, **options)
-    model = BertForSequenceClassification(config)
+    config = config(vocab_size=500, initializer_range=0.1, **options)
+    model = (AutoModelForSequenceClassification if classifies else AutoModel).from_config(config)
     for p in model.parameters():
         if p.dim() == 1:
             torch.nn.init.normal_(p, std=0.1) if p.abs().sum() == 0 else None
@@ -106,17 +108,32 @@ SHAPES = {
 }
 
 
+ALBERT_SHAPES = {
+    "tiny": dict(embedding_size=64, hidden_size=128, num_hidden_layers=6, num_attention_heads=4,
+                 intermediate_size=512),
+    "groups": dict(embedding_size=30, hidden_size=60, num_hidden_layers=5, num_hidden_groups=3,
+                   num_attention_heads=3, intermediate_size=100, num_labels=5),
+    "wide embeddings, hidden": dict(embedding_size=200, hidden_size=48, num_hidden_layers=2,
+                                    num_hidden_groups=2, num_attention_heads=3, intermediate_size=64,
+                                    hidden_act="gelu"),
+}
+
+
 def main():
-    arguments = [a for a in sys.argv[1:] if a != "--all-lengths"]
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
+    all_lengths, albert = "--all-lengths" in sys.argv, "--albert" in sys.argv
     program, folders = arguments[0], arguments[1:]
+    config, shapes = (AlbertConfig, ALBERT_SHAPES) if albert else (BertConfig, SHAPES)
     for folder in folders:
-        check(program, folder, os.path.basename(os.path.normpath(folder)), len(arguments) < len(sys.argv) - 1)
+        check(program, folder, os.path.basename(os.path.normpath(folder)), all_lengths)
     if not folders:
-        for name, shape in SHAPES.items():
+        for name, shape in shapes.items():
+            if albert:
+                shape["max_position_embeddings"] = 128
             for dtype in (torch.float32, torch.float16, torch.bfloat16) if name == "tiny" else (torch.float32,):
                 with tempfile.TemporaryDirectory() as folder:
-                    make(folder, dtype, **shape)
-                    check(program, folder, f"{name}, {str(dtype)[6:]}")
+                    make(folder, config, dtype, "hidden" not in name, **shape)
+                    check(program, folder, f"{name}, {str(dtype)[6:]}", all_lengths or albert)
     print(f"1..{count}")
     return 1 if failed else 0
 

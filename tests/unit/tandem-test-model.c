@@ -36,7 +36,8 @@ add_tensor (Maker *maker, const char *name, guint64 rows, guint64 columns, float
 {
   const TandemTestModel *model = maker->model;
   gboolean task_name = g_str_has_prefix (name, "classifier.");
-  GString *file_name = g_string_new (model->plain_names || task_name ? "" : "bert.");
+  GString *file_name = g_string_new (model->plain_names || task_name ? ""
+                                    : model->albert ? "albert." : "bert.");
   guint64 shape[2] = { rows, columns }, n = rows * MAX (columns, 1), i;
   gsize size = tandem_dtype_get_size (model->dtype);
   guint8 *data = g_malloc (n * size);
@@ -82,13 +83,13 @@ add_linear (Maker *maker, const char *prefix, guint outputs, guint inputs)
 }
 
 static void
-add_norm (Maker *maker, const char *prefix)
+add_norm (Maker *maker, const char *name, guint width)
 {
-  g_autofree char *weight = g_strconcat (prefix, ".LayerNorm.weight", NULL);
-  g_autofree char *bias = g_strconcat (prefix, ".LayerNorm.bias", NULL);
+  g_autofree char *weight = g_strconcat (name, ".weight", NULL);
+  g_autofree char *bias = g_strconcat (name, ".bias", NULL);
 
-  add_tensor (maker, weight, maker->model->hidden_size, 0, 1, 0.5f);
-  add_tensor (maker, bias, maker->model->hidden_size, 0, 0, 0.25f);
+  add_tensor (maker, weight, width, 0, 1, 0.5f);
+  add_tensor (maker, bias, width, 0, 0, 0.25f);
 }
 
 static guint
@@ -103,11 +104,11 @@ add_layer (Maker *maker, guint layer)
   static const char *const projections[] = { "query", "key", "value" };
   const TandemTestModel *model = maker->model;
   g_autofree char *prefix = g_strdup_printf ("encoder.layer.%u.", layer);
-  g_autofree char *attention = g_strconcat (prefix, "attention.output", NULL);
-  g_autofree char *attention_dense = g_strconcat (attention, ".dense", NULL);
+  g_autofree char *attention_norm = g_strconcat (prefix, "attention.output.LayerNorm", NULL);
+  g_autofree char *attention_dense = g_strconcat (prefix, "attention.output.dense", NULL);
   g_autofree char *intermediate = g_strconcat (prefix, "intermediate.dense", NULL);
-  g_autofree char *output = g_strconcat (prefix, "output", NULL);
-  g_autofree char *output_dense = g_strconcat (output, ".dense", NULL);
+  g_autofree char *output_norm = g_strconcat (prefix, "output.LayerNorm", NULL);
+  g_autofree char *output_dense = g_strconcat (prefix, "output.dense", NULL);
   guint i;
 
   for (i = 0; i < G_N_ELEMENTS (projections); i++) {
@@ -116,29 +117,64 @@ add_layer (Maker *maker, guint layer)
     add_linear (maker, name, model->hidden_size, model->hidden_size);
   }
   add_linear (maker, attention_dense, model->hidden_size, model->hidden_size);
-  add_norm (maker, attention);
+  add_norm (maker, attention_norm, model->hidden_size);
   add_linear (maker, intermediate, model->intermediate_size, model->hidden_size);
   add_linear (maker, output_dense, model->hidden_size, model->intermediate_size);
-  add_norm (maker, output);
+  add_norm (maker, output_norm, model->hidden_size);
+}
+
+/* The modules of an ALBERT's group, in the order in which a layer uses them. */
+static void
+add_group (Maker *maker, guint group)
+{
+  const TandemTestModel *model = maker->model;
+  guint hidden = model->hidden_size, wide = model->intermediate_size;
+  const struct
+  {
+    const char *name;
+    guint outputs;
+    guint inputs;               /* 0: a layer norm */
+  } modules[] = {
+    { "attention.query", hidden, hidden }, { "attention.key", hidden, hidden },
+    { "attention.value", hidden, hidden }, { "attention.dense", hidden, hidden },
+    { "attention.LayerNorm", hidden, 0 }, { "ffn", wide, hidden }, { "ffn_output", hidden, wide },
+    { "full_layer_layer_norm", hidden, 0 },
+  };
+  guint i;
+
+  for (i = 0; i < G_N_ELEMENTS (modules); i++) {
+    g_autofree char *name = g_strdup_printf ("encoder.albert_layer_groups.%u.albert_layers.0.%s",
+                                             group, modules[i].name);
+
+    if (modules[i].inputs > 0)
+      add_linear (maker, name, modules[i].outputs, modules[i].inputs);
+    else
+      add_norm (maker, name, modules[i].outputs);
+  }
 }
 
 static void
 add_tensors (Maker *maker)
 {
   const TandemTestModel *model = maker->model;
-  guint i;
+  guint width = model->albert ? model->embedding_size : model->hidden_size, i;
 
-  add_tensor (maker, "embeddings.word_embeddings.weight", model->vocab_size, model->hidden_size,
-              0, 1);
-  add_tensor (maker, "embeddings.position_embeddings.weight", model->max_positions,
-              model->hidden_size, 0, 0.5f);
-  add_tensor (maker, "embeddings.token_type_embeddings.weight", model->n_types,
-              model->hidden_size, 0, 0.5f);
-  add_norm (maker, "embeddings");
-  for (i = 0; i < model->n_layers; i++)
-    add_layer (maker, i);
+  add_tensor (maker, "embeddings.word_embeddings.weight", model->vocab_size, width, 0, 1);
+  add_tensor (maker, "embeddings.position_embeddings.weight", model->max_positions, width, 0,
+              0.5f);
+  add_tensor (maker, "embeddings.token_type_embeddings.weight", model->n_types, width, 0, 0.5f);
+  add_norm (maker, "embeddings.LayerNorm", width);
+  if (model->albert) {
+    add_linear (maker, "encoder.embedding_hidden_mapping_in", model->hidden_size, width);
+    for (i = 0; i < model->n_groups; i++)
+      add_group (maker, i);
+  } else {
+    for (i = 0; i < model->n_layers; i++)
+      add_layer (maker, i);
+  }
   if (!model->no_pooler)
-    add_linear (maker, "pooler.dense", model->hidden_size, model->hidden_size);
+    add_linear (maker, model->albert ? "pooler" : "pooler.dense", model->hidden_size,
+                model->hidden_size);
   if (!model->no_classifier)
     add_linear (maker, "classifier", count_labels (model), model->hidden_size);
 }
@@ -169,13 +205,18 @@ write_config (const TandemTestModel *model, const char *folder)
   }
   if (model->extra_config != NULL)
     g_string_append (text, model->extra_config);
+  if (model->albert)
+    g_string_append_printf (text, "\"embedding_size\": %u, \"num_hidden_groups\": %u, "
+                            "\"inner_group_num\": 1, \"classifier_dropout_prob\": 0.1, ",
+                            model->embedding_size, model->n_groups);
   g_string_append_printf (text,
-                          "\"model_type\": \"bert\", \"hidden_act\": \"%s\", \"hidden_size\": %u, "
+                          "\"model_type\": \"%s\", \"hidden_act\": \"%s\", \"hidden_size\": %u, "
                           "\"intermediate_size\": %u, \"layer_norm_eps\": 1e-12, "
                           "\"max_position_embeddings\": %u, \"num_attention_heads\": %u, "
                           "\"num_hidden_layers\": %u, \"type_vocab_size\": %u, "
                           "\"vocab_size\": %u}\n",
-                          model->activation, model->hidden_size, model->intermediate_size,
+                          model->albert ? "albert" : "bert", model->activation,
+                          model->hidden_size, model->intermediate_size,
                           model->max_positions, model->n_heads, model->n_layers, model->n_types,
                           model->vocab_size);
   write_text (folder, "config.json", text->str);

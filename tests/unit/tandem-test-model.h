@@ -5,7 +5,7 @@
 
 G_BEGIN_DECLS
 
-/* A small random BERT model for tests. Its weights are multiples of a power of two
+/* A small random BERT or ALBERT model for tests. Its weights are multiples of a power of two
  * with eight significant bits, so that the same seed gives exactly the same values
  * in F32, F16 and BF16. */
 typedef struct
@@ -20,7 +20,10 @@ typedef struct
   const char *activation;       /* hidden_act */
   const char *const *labels;    /* NULL: two, "negative" and "positive" */
   TandemDtype dtype;            /* F32, F16 or BF16 */
-  gboolean plain_names;         /* without the prefix "bert." */
+  gboolean albert;
+  guint embedding_size;         /* of an ALBERT, as is the next */
+  guint n_groups;
+  gboolean plain_names;         /* without the prefix "bert." or "albert." */
   gboolean old_names;           /* LayerNorm.gamma and .beta */
   gboolean no_classifier;       /* no id2label either */
   gboolean no_pooler;

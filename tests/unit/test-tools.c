@@ -127,6 +127,31 @@ test_inspect (Fixture *fixture, gconstpointer data)
   g_assert_cmpstr (fixture->errors, ==, "");
 }
 
+static void
+test_inspect_albert (Fixture *fixture, gconstpointer data)
+{
+  TandemTestModel spec = TANDEM_TEST_MODEL_INIT;
+  g_autofree char *folder = g_build_filename (fixture->folder, "albert", NULL);
+  g_autofree char *parts = g_build_filename (fixture->folder, "parts", NULL);
+  g_autofree char *stage = g_build_filename (parts, "albert-layers-2-3.safetensors", NULL);
+
+  spec.albert = TRUE;
+  spec.n_layers = 4;
+  spec.n_groups = 2;
+  spec.embedding_size = 10;
+  tandem_test_model_write (&spec, folder);
+  g_assert_cmpint (run (fixture, "inspect", folder, NULL), ==, 0);
+  assert_holds (fixture->standard, "groups of layers: 2, width of embeddings: 10");
+  assert_holds (fixture->standard, "group 1");
+  assert_holds (fixture->standard, "embeddings.projection.weight");
+  g_assert_cmpint (run (fixture, "inspect", "--json", folder, NULL), ==, 0);
+  assert_holds (fixture->standard, "\"albert\"");
+  g_assert_cmpint (run (fixture, "split", "--layers", "0-1,2-3", "--output", parts, folder, NULL),
+                   ==, 0);
+  g_assert_cmpint (run (fixture, "inspect", stage, NULL), ==, 0);
+  assert_holds (fixture->standard, "2 to 3 of 4");
+}
+
 static JsonObject *
 parse (const char *text)
 {
@@ -363,6 +388,7 @@ main (int argc, char **argv)
   add ("/tools/usage", test_usage);
   add ("/tools/inspect", test_inspect);
   add ("/tools/inspect-json", test_inspect_json);
+  add ("/tools/inspect-albert", test_inspect_albert);
   add ("/tools/inspect-other-file", test_inspect_other_file);
   add ("/tools/inspect-bad", test_inspect_bad);
   add ("/tools/split", test_split);
