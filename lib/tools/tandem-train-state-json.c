@@ -30,17 +30,10 @@ add_history (JsonBuilder *builder, const TrainState *self)
 {
   guint i;
 
-  add_count (builder, "point_steps", self->point_steps);
-  json_builder_set_member_name (builder, "points");
+  json_builder_set_member_name (builder, "losses");
   json_builder_begin_array (builder);
-  for (i = 0; i < self->points->len; i++) {
-    const TrainPoint *point = &g_array_index (self->points, TrainPoint, i);
-
-    json_builder_begin_object (builder);
-    add_number (builder, "loss", point->loss);
-    add_count (builder, "sequences", point->n_sequences);
-    json_builder_end_object (builder);
-  }
+  for (i = 0; i < self->losses->len; i++)
+    json_builder_add_double_value (builder, g_array_index (self->losses, double, i));
   json_builder_end_array (builder);
   json_builder_set_member_name (builder, "measurements");
   json_builder_begin_array (builder);
@@ -157,15 +150,13 @@ get_history (Members *members, TrainState *self)
   JsonArray *array;
   guint i;
 
-  self->point_steps = get_count (members, "point_steps");
-  array = get_array (members, "points");
+  array = get_array (members, "losses");
   for (i = 0; members->ok && i < json_array_get_length (array); i++) {
-    Members inner = get_element (members, array, i);
-    TrainPoint point = { get_number (&inner, "loss"), get_count (&inner, "sequences") };
+    double loss = json_array_get_double_element (array, i);
 
-    members->ok = inner.ok;
-    g_array_append_val (self->points, point);
+    g_array_append_val (self->losses, loss);
   }
+  members->ok = members->ok && self->losses->len == self->step;
   array = get_array (members, "measurements");
   for (i = 0; members->ok && i < json_array_get_length (array); i++) {
     Members inner = get_element (members, array, i);
@@ -176,7 +167,6 @@ get_history (Members *members, TrainState *self)
     members->ok = inner.ok;
     g_array_append_val (self->measurements, measurement);
   }
-  members->ok = members->ok && self->point_steps > 0;
 }
 
 /* found: FALSE where the first checkpoint was not reached. */

@@ -63,7 +63,7 @@ train_state_free (TrainState *self)
     close (self->lock);
   g_free (self->folder);
   g_free (self->data);
-  g_array_unref (self->points);
+  g_array_unref (self->losses);
   g_array_unref (self->measurements);
   g_free (self);
 }
@@ -128,7 +128,7 @@ train_state_open (const TrainOptions *options, guint n_stages, GError **error)
   self->folder = g_build_filename (options->output, TRAIN_CHECKPOINT_FOLDER, NULL);
   self->lock = -1;
   self->n_stages = n_stages;
-  self->points = g_array_new (FALSE, TRUE, sizeof (TrainPoint));
+  self->losses = g_array_new (FALSE, FALSE, sizeof (double));
   self->measurements = g_array_new (FALSE, TRUE, sizeof (TrainMeasurement));
   self->stopping.higher_is_better = TRUE;
   if (!check_output (options, self, error))
@@ -213,17 +213,4 @@ train_state_commit (TrainState *self, guint64 step, GError **error)
     return FALSE;
   train_state_clean (self);
   return TRUE;
-}
-
-void
-train_state_add_step (TrainState *self, const TrainStep *step)
-{
-  guint index = (step->step - 1) / self->point_steps;
-  TrainPoint *point;
-
-  if (index >= self->points->len)
-    g_array_set_size (self->points, index + 1);
-  point = &g_array_index (self->points, TrainPoint, index);
-  point->loss += step->loss * step->n_sequences;
-  point->n_sequences += step->n_sequences;
 }

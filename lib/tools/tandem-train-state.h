@@ -6,13 +6,6 @@
 
 G_BEGIN_DECLS
 
-/* Steps that are one point of the learning curve. */
-typedef struct
-{
-  double loss;                  /* sum over sequences */
-  guint64 n_sequences;
-} TrainPoint;
-
 typedef struct
 {
   guint64 step;
@@ -40,8 +33,7 @@ typedef struct
   guint64 model_step;           /* of the weights in model-N */
   gboolean has_model;
   TandemEarlyStopping stopping; /* accuracy */
-  guint64 point_steps;          /* steps a point */
-  GArray *points;               /* of TrainPoint */
+  GArray *losses;               /* of double: one a step, by sequence */
   GArray *measurements;         /* of TrainMeasurement */
 } TrainState;
 
@@ -55,8 +47,6 @@ char *train_state_begin (TrainState *self, GError **error);
 
 /* All stages have written: step is done. */
 gboolean train_state_commit (TrainState *self, guint64 step, GError **error);
-
-void train_state_add_step (TrainState *self, const TrainStep *step);
 
 char *train_state_get_path (const TrainState *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
