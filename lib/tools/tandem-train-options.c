@@ -240,7 +240,7 @@ to_json (const TrainOptions *self, const Option *option)
       return json_node_init_boolean (node, *(const gboolean *) field);
     case KIND_PATHS:
       array = json_array_new ();
-      for (paths = *(char *const **) field; paths != NULL && *paths != NULL; paths++)
+      for (paths = *(char **const *) field; paths != NULL && *paths != NULL; paths++)
         json_array_add_string_element (array, *paths);
       json_node_init_array (node, array);
       json_array_unref (array);

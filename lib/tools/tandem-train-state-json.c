@@ -67,6 +67,7 @@ train_state_save (const TrainState *self, GError **error)
   json_builder_add_string_value (builder, self->data);
   json_builder_set_member_name (builder, "has_model");
   json_builder_add_boolean_value (builder, self->has_model);
+  add_count (builder, "measured_step", self->measured_step);
   add_count (builder, "model_step", self->model_step);
   add_number (builder, "best", self->stopping.best);
   add_count (builder, "best_index", self->stopping.best_index);
@@ -195,6 +196,7 @@ train_state_load (TrainState *self, gboolean *found, GError **error)
   members.ok = data != NULL && json_node_get_value_type (data) == G_TYPE_STRING;
   self->data = members.ok ? json_node_dup_string (data) : NULL;
   self->has_model = get_flag (&members, "has_model");
+  self->measured_step = get_count (&members, "measured_step");
   self->model_step = get_count (&members, "model_step");
   self->stopping.best = get_number (&members, "best");
   self->stopping.best_index = get_count (&members, "best_index");

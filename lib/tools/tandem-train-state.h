@@ -30,6 +30,7 @@ typedef struct
   guint64 step;                 /* steps done */
   gboolean finished;
   char *data;                   /* fingerprint of the data */
+  guint64 measured_step;        /* after which accuracy was measured last */
   guint64 model_step;           /* of the weights in model-N */
   gboolean has_model;
   TandemEarlyStopping stopping; /* accuracy */
