@@ -328,7 +328,7 @@ test_labels (Fixture *fixture, gconstpointer data)
 
   *strrchr (config, '}') = ',';
   config = g_strconcat (g_steal_pointer (&config), " \"num_labels\": 2, \"_name_or_path\": "
-                        "\"/somewhere\", \"torch_dtype\": \"bfloat16\"}", NULL);
+                        "\"/somewhere\", \"torch_dtype\": \"bfloat16\", \"dtype\": \"bfloat16\"}", NULL);
   tandem_model_export (fixture->model, config, fixture->tensors, labels, TANDEM_DTYPE_F32,
                        fixture->target, 0, NULL, &error);
   g_assert_no_error (error);
@@ -338,6 +338,7 @@ test_labels (Fixture *fixture, gconstpointer data)
   g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
   g_assert_null (strstr (text, "somewhere"));
   g_assert_null (strstr (text, "num_labels"));
+  g_assert_null (strstr (text, "bfloat16"));
   g_assert_nonnull (strstr (text, "\"torch_dtype\" : \"float32\""));
   g_assert_nonnull (strstr (text, "\"BertForSequenceClassification\""));
 }
