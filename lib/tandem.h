@@ -24,9 +24,12 @@
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender.h"
 
+#include "train/tandem-checkpoint.h"
 #include "train/tandem-early-stopping.h"
 #include "train/tandem-loss.h"
 #include "train/tandem-masking.h"
+#include "train/tandem-model-export.h"
+#include "train/tandem-model-init.h"
 #include "train/tandem-schedule.h"
 #include "train/tandem-train-error.h"
 #include "train/tandem-train-stage.h"
