@@ -228,8 +228,8 @@ tandem_event_parse_checkpoint (GstEvent *event, guint64 *step)
 /**
  * tandem_event_new_gradient:
  * @info: what goes with the gradient
- * @rows: (transfer none): rows of float32 in the byte order of this machine; not
- *   copied, and it must not change any more
+ * @rows: (transfer none): rows of float32, little-endian as all rows are; not
+ *   copied, and they must not change any more
  *
  * Makes the event that goes up the pipeline: the gradient of the sum of the
  * losses with respect to the buffer that the receiver of the event sent. Any thread may
