@@ -34,9 +34,9 @@ struct _TrainProgress
   guint64 left;                 /* reviews */
   double loss, accuracy;        /* means of the last steps */
   gboolean has_loss, has_accuracy;
-  gint64 began;                 /* of the steps that the rate is of */
-  guint64 since;                /* reviews of these */
-  double rate;                  /* reviews a second, of the run before */
+  gint64 at;                    /* when the step before was done, or the run began */
+  gint64 worked;                /* microseconds of all steps */
+  guint64 n_reviews;            /* of all steps */
 
   char *metrics;
   FILE *file;
@@ -135,15 +135,17 @@ get_width (void)
   return ioctl (STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-/* Shows text behind a bar on a terminal, where it is time for it; plain without one. */
+/* Shows text behind a bar on a terminal, where it is time for it; plain without one. last: it
+ * is always time. */
 static void
-show (TrainProgress *self, const char *head, guint64 done, guint64 n, const char *text)
+show (TrainProgress *self, const char *head, guint64 done, guint64 n, const char *text,
+      gboolean last)
 {
   gint64 now = g_get_monotonic_time ();
   guint width, used, bar, full, i;
   g_autoptr (GString) line = NULL;
 
-  if (done < n && now - self->shown < (self->terminal ? TERMINAL_TIME : PLAIN_TIME))
+  if (!last && now - self->shown < (self->terminal ? TERMINAL_TIME : PLAIN_TIME))
     return;
   self->shown = now;
   if (!self->terminal) {
@@ -177,8 +179,9 @@ show (TrainProgress *self, const char *head, guint64 done, guint64 n, const char
 void
 train_progress_work (TrainProgress *self, const char *what, guint64 done, guint64 n)
 {
-  show (self, what, done, n, "");
-  if (done == n)
+  if (done < n)
+    show (self, what, done, n, "", FALSE);
+  else
     clear_line (self);
 }
 
@@ -187,8 +190,7 @@ train_progress_begin (TrainProgress *self, guint64 total_steps, guint64 left)
 {
   self->total_steps = total_steps;
   self->left = left;
-  self->began = g_get_monotonic_time ();
-  self->since = 0;
+  self->at = g_get_monotonic_time ();
 }
 
 static void
@@ -264,29 +266,28 @@ describe_time (double seconds)
 void
 train_progress_step (TrainProgress *self, const TrainStep *step)
 {
-  double seconds = (g_get_monotonic_time () - self->began) / (double) G_USEC_PER_SEC;
+  gint64 now = g_get_monotonic_time ();
   g_autoptr (GString) text = g_string_new (NULL);
+  g_autofree char *left = NULL;
+  double rate;
 
   write_step (self, step);
   follow (&self->loss, &self->has_loss, step->loss);
   if (step->n_correct >= 0)
     follow (&self->accuracy, &self->has_accuracy, (double) step->n_correct / step->n_sequences);
-  self->since += step->n_sequences;
+  self->n_reviews += step->n_sequences;
+  self->worked += now - self->at;
+  self->at = now;
   self->left -= MIN (self->left, step->n_sequences);
-  /* The first step of a run includes its start. */
-  if (seconds > 1.0 || self->rate == 0.0)
-    self->rate = self->since / MAX (seconds, 1e-6);
+  rate = self->n_reviews / (MAX (self->worked, 1) / (double) G_USEC_PER_SEC);
+  left = describe_time (self->left / rate);
 
   g_string_append_printf (text, _("loss %.4f"), self->loss);
   if (self->has_accuracy)
     g_string_append_printf (text, _(", accuracy %.1f %%"), 100.0 * self->accuracy);
-  g_string_append_printf (text, _(", %.0f reviews/s"), self->rate);
-  if (self->rate > 0.0) {
-    g_autofree char *left = describe_time (self->left / self->rate);
-
-    g_string_append_printf (text, _(", %s left"), left);
-  }
-  show (self, _("step"), step->step, self->total_steps, text->str);
+  g_string_append_printf (text, _(", %.0f reviews/s, %s left"), rate, left);
+  show (self, _("step"), step->step, self->total_steps, text->str,
+        step->step == self->total_steps);
 }
 
 void

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <glib/gi18n-lib.h>
+#include <gst/gst.h>
 
 #include "tandem-command.h"
 #include "tandem-train-evaluate.h"
@@ -249,6 +250,7 @@ run (char **args)
   if (!train_options_parse (&training.options, args, &status))
     return status;
   training.cancellable = tandem_command_catch_signals ();
+  gst_init (NULL, NULL);
   tandem_init ();
   if (prepare (&training, &error) && train (&training, &error)) {
     if (training.state->finished) {
