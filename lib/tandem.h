@@ -14,6 +14,7 @@
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
 #include "stream/tandem-row-pool.h"
+#include "stream/tandem-training-events.h"
 
 #include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"
@@ -32,3 +33,4 @@
 #include "train/tandem-model-init.h"
 #include "train/tandem-schedule.h"
 #include "train/tandem-train-error.h"
+#include "train/tandem-train-stage.h"

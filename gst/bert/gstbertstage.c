@@ -19,7 +19,8 @@
 
 #include "config.h"
 
-#include "gstbertstage.h"
+#include "gstbertstage-private.h"
+#include "bert-properties.h"
 #include "gsttandembert.h"
 
 #include <glib/gi18n-lib.h>
@@ -43,10 +44,8 @@ enum
   PROP_LAYERS,
   PROP_THREADS,
   PROP_PRECISION,
-  N_PROPERTIES
+  PROP_TRAIN_STAGE,
 };
-
-static GParamSpec *properties[N_PROPERTIES];
 
 #define ACTIVATIONS_CAPS                                                              \
   TANDEM_CAPS_ACTIVATIONS ", layer=(int)[ 1, " G_STRINGIFY (TANDEM_CAPS_MAX_LAYERS) " ], " \
@@ -59,26 +58,6 @@ static GstStaticPadTemplate sink_template =
 static GstStaticPadTemplate src_template =
     GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS,
                              GST_STATIC_CAPS (ACTIVATIONS_CAPS "; " TANDEM_CAPS_LOGITS));
-
-struct _GstBertStage
-{
-  GstBaseTransform parent_instance;
-
-  /* object lock */
-  char *model_path;
-  char *layers;
-  guint n_threads;
-  TandemPrecision precision;
-
-  /* Set in start(), cleared in stop(): other threads read it in between. */
-  TandemBertStage *stage;
-  TandemStreamInfo input;
-  TandemStreamInfo output;
-  TandemRowPool *rows;
-
-  /* thread-safe by itself; a flush cancels it */
-  GCancellable *cancellable;
-};
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (GstBertStage, gst_bert_stage, GST_TYPE_BASE_TRANSFORM,
                                GST_DEBUG_CATEGORY_INIT (bert_stage_debug, "bertstage", 0,
@@ -107,7 +86,8 @@ gst_bert_stage_set_property (GObject *object, guint id, const GValue *value, GPa
       self->precision = g_value_get_enum (value);
       break;
     default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+      if (!bert_properties_set (&self->training, id, value))
+        G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
       break;
   }
   GST_OBJECT_UNLOCK (self);
@@ -132,8 +112,13 @@ gst_bert_stage_get_property (GObject *object, guint id, GValue *value, GParamSpe
     case PROP_PRECISION:
       g_value_set_enum (value, self->precision);
       break;
+    case PROP_TRAIN_STAGE:
+      g_value_set_object (value, self->trainer != NULL ? bert_trainer_get_stage (self->trainer)
+                                                       : NULL);
+      break;
     default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+      if (!bert_properties_get (&self->training, id, value))
+        G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
       break;
   }
   GST_OBJECT_UNLOCK (self);
@@ -146,21 +131,20 @@ gst_bert_stage_finalize (GObject *object)
 
   g_free (self->model_path);
   g_free (self->layers);
+  bert_trainer_settings_clear (&self->training);
   g_clear_object (&self->cancellable);
   G_OBJECT_CLASS (gst_bert_stage_parent_class)->finalize (object);
 }
 
 /* What the stage takes and gives, from the model. */
 static gboolean
-describe_streams (GstBertStage *self, GError **error)
+describe_streams (GstBertStage *self, TandemModel *model, guint first, guint last,
+                  GError **error)
 {
-  TandemModel *model = tandem_bert_stage_get_model (self->stage);
   const TandemModelConfig *config = tandem_model_get_config (model);
   const char *fingerprint = tandem_model_get_fingerprint (model);
-  guint first, last;
 
-  tandem_bert_stage_get_layers (self->stage, &first, &last);
-  if (tandem_bert_stage_takes_tokens (self->stage)) {
+  if (first == 0) {
     g_autoptr (TandemTokenizer) tokenizer = tandem_model_get_tokenizer (model, error);
 
     if (tokenizer == NULL)
@@ -177,7 +161,7 @@ describe_streams (GstBertStage *self, GError **error)
   }
 
   g_strlcpy (self->output.fingerprint, fingerprint, sizeof self->output.fingerprint);
-  if (tandem_bert_stage_gives_logits (self->stage)) {
+  if (last + 1 == config->n_layers) {
     self->output.kind = TANDEM_STREAM_LOGITS;
     self->output.classes = config->n_classes;
     self->output.labels = g_strdupv (config->labels);
@@ -192,7 +176,7 @@ describe_streams (GstBertStage *self, GError **error)
 
 static gboolean
 open_stage (GstBertStage *self, const char *path, const char *layers, guint n_threads,
-            TandemPrecision precision, GError **error)
+            TandemPrecision precision, const BertTrainerSettings *training, GError **error)
 {
   g_autoptr (TandemModel) model = tandem_model_open (path, NULL, error);
   guint first, last;
@@ -204,19 +188,36 @@ open_stage (GstBertStage *self, const char *path, const char *layers, guint n_th
       !tandem_model_parse_layers (layers, tandem_model_get_config (model)->n_layers, &first,
                                   &last, error))
     return FALSE;
-  self->stage = tandem_bert_stage_new (model, first, last, precision, n_threads,
-                                       TANDEM_BERT_STAGE_NONE, error);
-  return self->stage != NULL && describe_streams (self, error);
+  self->last_layer = last;
+  if (training->trainable) {
+    if (precision != TANDEM_PRECISION_F32 || n_threads != 1) {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                           "a stage trains in float32 and on one thread: leave precision and "
+                           "threads alone, and split the layers over more stages instead");
+      return FALSE;
+    }
+    if (!gst_bert_stage_open_trainer (self, model, first, last, training, error))
+      return FALSE;
+  } else {
+    self->stage = tandem_bert_stage_new (model, first, last, precision, n_threads,
+                                         TANDEM_BERT_STAGE_NONE, error);
+    if (self->stage == NULL)
+      return FALSE;
+  }
+  return describe_streams (self, model, first, last, error);
 }
 
 static gboolean
 gst_bert_stage_stop (GstBaseTransform *trans)
 {
   GstBertStage *self = GST_BERT_STAGE (trans);
+  BertTrainer *trainer;
 
   GST_OBJECT_LOCK (self);
   g_clear_object (&self->stage);
+  trainer = g_steal_pointer (&self->trainer);
   GST_OBJECT_UNLOCK (self);
+  bert_trainer_free (trainer);
   g_clear_pointer (&self->rows, tandem_row_pool_free);
   tandem_stream_info_clear (&self->input);
   tandem_stream_info_clear (&self->output);
@@ -229,6 +230,7 @@ gst_bert_stage_start (GstBaseTransform *trans)
   GstBertStage *self = GST_BERT_STAGE (trans);
   g_autofree char *path = NULL, *layers = NULL;
   g_autoptr (GError) error = NULL;
+  g_auto (BertTrainerSettings) training = { 0 };
   TandemPrecision precision;
   guint n_threads;
 
@@ -237,6 +239,7 @@ gst_bert_stage_start (GstBaseTransform *trans)
   layers = g_strdup (self->layers);
   n_threads = self->n_threads;
   precision = self->precision;
+  bert_trainer_settings_copy (&self->training, &training);
   GST_OBJECT_UNLOCK (self);
 
   if (path == NULL || *path == '\0') {
@@ -247,7 +250,7 @@ gst_bert_stage_start (GstBaseTransform *trans)
   }
   g_cancellable_reset (self->cancellable);
   self->rows = tandem_row_pool_new ();
-  if (!open_stage (self, path, layers, n_threads, precision, &error)) {
+  if (!open_stage (self, path, layers, n_threads, precision, &training, &error)) {
     if (g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
       GST_ELEMENT_ERROR (self, RESOURCE, NOT_FOUND,
                          (_("The model \"%s\" could not be opened: %s"), path, error->message),
@@ -273,7 +276,7 @@ gst_bert_stage_transform_caps (GstBaseTransform *trans, GstPadDirection directio
 
   /* The sink takes any stream here, and set_caps() refuses the wrong one with a
    * sentence, where a caps query could only say no. */
-  if (direction == GST_PAD_SINK && self->stage != NULL)
+  if (direction == GST_PAD_SINK && (self->stage != NULL || self->trainer != NULL))
     result = tandem_stream_info_to_caps (&self->output);
   else
     result = gst_pad_get_pad_template_caps (other);
@@ -394,7 +397,10 @@ gst_bert_stage_transform (GstBaseTransform *trans, GstBuffer *input, GstBuffer *
     goto no_map;
   }
 
-  if (self->input.kind == TANDEM_STREAM_TOKENS)
+  if (self->trainer != NULL) {
+    flow = gst_bert_stage_train (self, in.data, meta, (float *) out.data);
+    ok = TRUE;
+  } else if (self->input.kind == TANDEM_STREAM_TOKENS)
     ok = tandem_bert_stage_forward_tokens (self->stage, (const gint32 *) in.data,
                                            meta->n_sequences, meta->offsets, (float *) out.data,
                                            self->cancellable, &error);
@@ -423,7 +429,20 @@ static gboolean
 gst_bert_stage_sink_event (GstBaseTransform *trans, GstEvent *event)
 {
   GstBertStage *self = GST_BERT_STAGE (trans);
+  TandemTrainingInfo info;
+  gboolean ok;
 
+  if (self->trainer != NULL && !gst_bert_stage_train_event (self, event, &ok)) {
+    gst_event_unref (event);
+    return ok;
+  }
+  if (self->trainer == NULL && tandem_event_parse_training (event, &info)) {
+    GST_ELEMENT_ERROR (self, STREAM, WRONG_TYPE,
+                       (_("The stage before this one trains, this one does not: set "
+                          "trainable=true here, too.")), (NULL));
+    gst_event_unref (event);
+    return FALSE;
+  }
   switch (GST_EVENT_TYPE (event)) {
     case GST_EVENT_FLUSH_START:
       g_cancellable_cancel (self->cancellable);
@@ -438,23 +457,46 @@ gst_bert_stage_sink_event (GstBaseTransform *trans, GstEvent *event)
 }
 
 static gboolean
+gst_bert_stage_src_event (GstBaseTransform *trans, GstEvent *event)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+  TandemGradientInfo info;
+  GstBuffer *rows;
+
+  if (self->trainer == NULL || !tandem_event_parse_gradient (event, &info, &rows))
+    return GST_BASE_TRANSFORM_CLASS (gst_bert_stage_parent_class)->src_event (trans, event);
+  bert_trainer_add_gradient (self->trainer, event);
+  gst_event_unref (event);
+  return TRUE;
+}
+
+static GstStateChangeReturn
+gst_bert_stage_change_state (GstElement *element, GstStateChange transition)
+{
+  GstBertStage *self = GST_BERT_STAGE (element);
+
+  /* The streaming thread may wait for a gradient that nobody will send. */
+  if (self->trainer != NULL && transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+    bert_trainer_set_flushing (self->trainer, TRUE);
+  return GST_ELEMENT_CLASS (gst_bert_stage_parent_class)->change_state (element, transition);
+}
+
+static gboolean
 gst_bert_stage_query (GstBaseTransform *trans, GstPadDirection direction, GstQuery *query)
 {
   GstBertStage *self = GST_BERT_STAGE (trans);
 
   if (direction == GST_PAD_SINK && tandem_query_is_accepted (query)) {
-    g_autoptr (TandemBertStage) stage = NULL;
     g_autoptr (GstCaps) caps = NULL;
-    guint last;
+    gboolean is_open;
 
     GST_OBJECT_LOCK (self);
-    stage = self->stage != NULL ? g_object_ref (self->stage) : NULL;
+    is_open = self->stage != NULL || self->trainer != NULL;
     GST_OBJECT_UNLOCK (self);
-    if (stage == NULL)
+    if (!is_open)
       return FALSE;
     caps = tandem_stream_info_to_caps (&self->input);
-    tandem_bert_stage_get_layers (stage, NULL, &last);
-    tandem_query_set_accepted (query, caps, last);
+    tandem_query_set_accepted (query, caps, self->last_layer);
     return TRUE;
   }
   return GST_BASE_TRANSFORM_CLASS (gst_bert_stage_parent_class)->query (trans, direction, query);
@@ -473,24 +515,33 @@ gst_bert_stage_class_init (GstBertStageClass *klass)
   object_class->get_property = gst_bert_stage_get_property;
   object_class->finalize = gst_bert_stage_finalize;
 
-  properties[PROP_MODEL] =
+  g_object_class_install_property (
+      object_class, PROP_MODEL,
       g_param_spec_string ("model", "Model",
                            "Hugging Face model folder, or stage file, that holds the layers",
-                           DEFAULT_MODEL, flags);
-  properties[PROP_LAYERS] =
+                           DEFAULT_MODEL, flags));
+  g_object_class_install_property (
+      object_class, PROP_LAYERS,
       g_param_spec_string ("layers", "Layers",
                            "Layers to run, from 0, inclusive: \"0-1\", \"2\", or \"2-\" to the end; "
                            "unset: all that the model or stage file holds",
-                           DEFAULT_LAYERS, flags);
-  properties[PROP_THREADS] =
+                           DEFAULT_LAYERS, flags));
+  g_object_class_install_property (
+      object_class, PROP_THREADS,
       g_param_spec_uint ("threads", "Threads",
                          "Threads that share the sequences of a buffer; results are the same "
                          "for any number", 1, TANDEM_BERT_STAGE_MAX_THREADS, DEFAULT_THREADS,
-                         flags);
-  properties[PROP_PRECISION] =
+                         flags));
+  g_object_class_install_property (
+      object_class, PROP_PRECISION,
       g_param_spec_enum ("precision", "Precision", "What linear layers compute with",
-                         TANDEM_TYPE_PRECISION, DEFAULT_PRECISION, flags);
-  g_object_class_install_properties (object_class, N_PROPERTIES, properties);
+                         TANDEM_TYPE_PRECISION, DEFAULT_PRECISION, flags));
+  g_object_class_install_property (
+      object_class, PROP_TRAIN_STAGE,
+      g_param_spec_object ("train-stage", "Training stage",
+                           "What trains, while trainable is set and the element runs",
+                           TANDEM_TYPE_TRAIN_STAGE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
+  bert_properties_install (object_class, flags);
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
@@ -498,6 +549,7 @@ gst_bert_stage_class_init (GstBertStageClass *klass)
                                          "Runs consecutive layers of a BERT model",
                                          "The Tandem developers");
   gst_type_mark_as_plugin_api (TANDEM_TYPE_PRECISION, 0);
+  gst_type_mark_as_plugin_api (TANDEM_TYPE_SCHEDULE_KIND, 0);
 
   trans_class->start = gst_bert_stage_start;
   trans_class->stop = gst_bert_stage_stop;
@@ -507,6 +559,8 @@ gst_bert_stage_class_init (GstBertStageClass *klass)
   trans_class->copy_metadata = gst_bert_stage_copy_metadata;
   trans_class->transform = gst_bert_stage_transform;
   trans_class->sink_event = gst_bert_stage_sink_event;
+  trans_class->src_event = gst_bert_stage_src_event;
+  element_class->change_state = gst_bert_stage_change_state;
   trans_class->query = gst_bert_stage_query;
 }
 

@@ -4,6 +4,7 @@
 
 #include <gst/gst.h>
 
+#include "gstsentimentloss.h"
 #include "gstsentimentsink.h"
 #include "tandem-init.h"
 
@@ -11,7 +12,8 @@ static gboolean
 plugin_init (GstPlugin *plugin)
 {
   tandem_init ();
-  return GST_ELEMENT_REGISTER (sentimentsink, plugin);
+  return GST_ELEMENT_REGISTER (sentimentsink, plugin) &&
+      GST_ELEMENT_REGISTER (sentimentloss, plugin);
 }
 
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, tandemsentiment,

@@ -19,6 +19,11 @@
  * #GstTcpactSink:window or #GstTcpactSink:window-bytes before it lets go of the first
  * would wait for ever.
  *
+ * Events of training that arrive go to the receiver in order with the buffers, and the
+ * gradients that it sends back go upstream as `tandem-gradient` events, in a
+ * thread of their own. After the first such event a connection that breaks is an error,
+ * since the other device's activations are gone with it.
+ *
  * |[
  * gst-launch-1.0 fdsrc ! lineparse ! tokenize model=M ! bertstage model=M layers=0-0 ! tcpactsink host=127.0.0.1
  * ]|
@@ -29,6 +34,7 @@
 #include "gsttcpactsink.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 
 #include "gsttcpact.h"
 #include "net/tandem-sender.h"
@@ -80,6 +86,7 @@ struct _GstTcpactSink
   gboolean finished;            /* the sender's stream is complete */
   gboolean has_stream;
   TandemStreamInfo info;
+  GstEvent *training;           /* (nullable): what the stages agree on */
 };
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (GstTcpactSink, gst_tcpact_sink, GST_TYPE_BASE_SINK,
@@ -180,6 +187,7 @@ gst_tcpact_sink_finalize (GObject *object)
   g_free (self->host);
   g_object_unref (self->cancellable);
   tandem_stream_info_clear (&self->info);
+  gst_clear_event (&self->training);
   G_OBJECT_CLASS (gst_tcpact_sink_parent_class)->finalize (object);
 }
 
@@ -272,6 +280,29 @@ on_sender_failed (TandemSender *sender, const GError *error, gpointer user_data)
   gst_tcpact_sink_fail (user_data, sender, error);
 }
 
+/* In the sender's thread for gradients. */
+static void
+on_gradient (TandemSender *sender, const TandemGradientInfo *info, GstBuffer *rows,
+             gpointer user_data)
+{
+  GstTcpactSink *self = user_data;
+  GstPad *pad = GST_BASE_SINK_PAD (self);
+  g_autoptr (GstPad) peer = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (gst_pad_push_event (pad, tandem_event_new_gradient (info, rows)))
+    return;
+  peer = gst_pad_get_peer (pad);
+  if (GST_PAD_IS_FLUSHING (pad) || (peer != NULL && GST_PAD_IS_FLUSHING (peer))) {
+    GST_DEBUG_OBJECT (self, "dropped a gradient: the pads are flushing");
+    return;
+  }
+  error = g_error_new_literal (TANDEM_NET_ERROR, TANDEM_NET_ERROR_FAILED,
+      _("No element before this one takes gradients, or the one that does failed. In a pipeline "
+        "that trains every stage is to be trainable."));
+  gst_tcpact_sink_fail (self, sender, error);
+}
+
 static void
 gst_tcpact_sink_open (GstTcpactSink *self)
 {
@@ -281,6 +312,7 @@ gst_tcpact_sink_open (GstTcpactSink *self)
   GST_OBJECT_UNLOCK (self);
   self->finished = FALSE;
   g_atomic_int_set (&self->failed, 0);
+  tandem_sender_set_gradient_func (self->sender, on_gradient);
   tandem_sender_start (self->sender, on_sender_failed, self);
 }
 
@@ -304,6 +336,7 @@ gst_tcpact_sink_start (GstBaseSink *base)
   GstTcpactSink *self = GST_TCPACT_SINK (base);
 
   self->has_stream = FALSE;
+  gst_clear_event (&self->training);
   gst_tcpact_sink_open (self);
   return TRUE;
 }
@@ -375,6 +408,42 @@ gst_tcpact_sink_reopen (GstTcpactSink *self)
   if (self->has_stream)
     tandem_sender_set_stream (self->sender, &self->info);
   tandem_sender_set_segment (self->sender, &GST_BASE_SINK (self)->segment);
+  if (self->training != NULL)
+    tandem_sender_send_event (self->sender, self->training, NULL);
+}
+
+static gboolean
+is_training_event (GstEvent *event)
+{
+  TandemStepInfo info;
+  guint64 step;
+
+  return tandem_event_parse_step (event, &info) || tandem_event_parse_drain (event, &step) ||
+      tandem_event_parse_checkpoint (event, &step);
+}
+
+/* Events of training go in order with the buffers. */
+static gboolean
+gst_tcpact_sink_send_training (GstTcpactSink *self, GstEvent *event)
+{
+  g_autoptr (GError) error = NULL;
+  TandemTrainingInfo info;
+
+  if (tandem_event_parse_training (event, &info)) {
+    gst_event_replace (&self->training, event);
+    if (self->finished) {
+      gst_tcpact_sink_reopen (self);
+      return TRUE;
+    }
+  } else if (!is_training_event (event)) {
+    return TRUE;
+  }
+  if (self->finished)
+    gst_tcpact_sink_reopen (self);
+  if (tandem_sender_send_event (self->sender, event, &error))
+    return TRUE;
+  gst_tcpact_sink_fail (self, self->sender, error);
+  return FALSE;
 }
 
 static gboolean
@@ -390,6 +459,13 @@ gst_tcpact_sink_event (GstBaseSink *base, GstEvent *event)
       break;
     case GST_EVENT_FLUSH_STOP:
       tandem_sender_flush (self->sender);
+      break;
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+    case GST_EVENT_CUSTOM_DOWNSTREAM_STICKY:
+      if (!gst_tcpact_sink_send_training (self, event)) {
+        gst_event_unref (event);
+        return FALSE;
+      }
       break;
     default:
       break;

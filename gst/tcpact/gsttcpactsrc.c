@@ -17,6 +17,11 @@
  * the begin of the next. Whoever connects meanwhile is told that the device is
  * busy; whoever does not say HELLO in time is put out.
  *
+ * Events of training go downstream in order with the micro-batches. A
+ * `tandem-gradient` event that comes upstream goes to the sender; it waits for the
+ * network when several others do. After the first event of training a connection that
+ * breaks is an error, since the other device's activations are gone with it.
+ *
  * |[
  * gst-launch-1.0 tcpactsrc ! bertstage model=M layers=1- ! sentimentsink
  * ]|
@@ -78,8 +83,9 @@ struct _GstTcpactSrc
   GCancellable *cancellable;
   guint current_port;
 
-  /* set in start, gone in stop */
+  /* set in start, gone in stop; with the object lock, other threads send gradients */
   TandemReceiver *receiver;
+  gint failed;                  /* atomic: the error was posted */
 
   /* streaming thread only */
   gboolean accepting;
@@ -102,6 +108,7 @@ static gboolean gst_tcpact_src_unlock (GstBaseSrc *base);
 static gboolean gst_tcpact_src_unlock_stop (GstBaseSrc *base);
 static gboolean gst_tcpact_src_negotiate (GstBaseSrc *base);
 static gboolean gst_tcpact_src_is_seekable (GstBaseSrc *base);
+static gboolean gst_tcpact_src_event (GstBaseSrc *base, GstEvent *event);
 static GstFlowReturn gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer);
 
 static void
@@ -170,6 +177,7 @@ gst_tcpact_src_class_init (GstTcpactSrcClass *klass)
   base_class->unlock_stop = gst_tcpact_src_unlock_stop;
   base_class->negotiate = gst_tcpact_src_negotiate;
   base_class->is_seekable = gst_tcpact_src_is_seekable;
+  base_class->event = gst_tcpact_src_event;
   GST_PUSH_SRC_CLASS (klass)->create = gst_tcpact_src_create;
 }
 
@@ -291,17 +299,33 @@ gst_tcpact_src_set_current_port (GstTcpactSrc *self, guint port)
     g_object_notify_by_pspec (G_OBJECT (self), current_port_pspec);
 }
 
+/* One failure is one message, whichever thread sees it first. */
 static void
-gst_tcpact_src_post (GstTcpactSrc *self, GstMessageType type, const GError *error)
+gst_tcpact_src_post (GstTcpactSrc *self, TandemReceiver *receiver, GstMessageType type,
+                     const GError *error)
 {
-  guint port = tandem_receiver_get_port (self->receiver);
+  guint port = tandem_receiver_get_port (receiver);
   g_autofree char *state = NULL;
+
+  if (type == GST_MESSAGE_ERROR && !g_atomic_int_compare_and_exchange (&self->failed, 0, 1))
+    return;
 
   GST_OBJECT_LOCK (self);
   state = g_strdup_printf ("on %s port %u, streams so far: %u", self->address,
                            port > 0 ? port : self->options.port, self->n_streams);
   GST_OBJECT_UNLOCK (self);
   gst_tcpact_post (GST_ELEMENT (self), type, error, state);
+}
+
+static TandemReceiver *
+gst_tcpact_src_steal_receiver (GstTcpactSrc *self)
+{
+  TandemReceiver *receiver;
+
+  GST_OBJECT_LOCK (self);
+  receiver = g_steal_pointer (&self->receiver);
+  GST_OBJECT_UNLOCK (self);
+  return receiver;
 }
 
 static gboolean
@@ -316,14 +340,15 @@ gst_tcpact_src_start (GstBaseSrc *base)
   options.address = self->address;
   self->receiver = tandem_receiver_new (&options);
   GST_OBJECT_UNLOCK (self);
+  g_atomic_int_set (&self->failed, 0);
   self->accepting = FALSE;
   self->n_streams = 0;
   self->group_id = 0;
 
   if (!tandem_receiver_listen (self->receiver, &error)) {
     g_prefix_error (&error, _("Cannot listen on %s port %u: "), self->address, options.port);
-    gst_tcpact_src_post (self, GST_MESSAGE_ERROR, error);
-    g_clear_object (&self->receiver);
+    gst_tcpact_src_post (self, self->receiver, GST_MESSAGE_ERROR, error);
+    g_object_unref (gst_tcpact_src_steal_receiver (self));
     return FALSE;
   }
   gst_tcpact_src_set_current_port (self, tandem_receiver_get_port (self->receiver));
@@ -335,8 +360,10 @@ gst_tcpact_src_stop (GstBaseSrc *base)
 {
   GstTcpactSrc *self = GST_TCPACT_SRC (base);
 
-  tandem_receiver_close (self->receiver);
-  g_clear_object (&self->receiver);
+  TandemReceiver *receiver = gst_tcpact_src_steal_receiver (self);
+
+  tandem_receiver_close (receiver);
+  g_object_unref (receiver);
   gst_tcpact_src_set_current_port (self, 0);
   return TRUE;
 }
@@ -378,6 +405,40 @@ static gboolean
 gst_tcpact_src_is_seekable (GstBaseSrc *base)
 {
   return FALSE;
+}
+
+/* In whatever thread the gradient comes, perhaps our streaming thread itself. */
+static gboolean
+gst_tcpact_src_send_gradient (GstTcpactSrc *self, const TandemGradientInfo *info,
+                              GstBuffer *rows)
+{
+  g_autoptr (TandemReceiver) receiver = NULL;
+  g_autoptr (GCancellable) cancellable = NULL;
+  g_autoptr (GError) error = NULL;
+
+  GST_OBJECT_LOCK (self);
+  cancellable = g_object_ref (self->cancellable);
+  if (self->receiver != NULL)
+    receiver = g_object_ref (self->receiver);
+  GST_OBJECT_UNLOCK (self);
+  if (receiver == NULL)
+    return FALSE;
+  if (tandem_receiver_send_gradient (receiver, info, rows, cancellable, &error))
+    return TRUE;
+  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    gst_tcpact_src_post (self, receiver, GST_MESSAGE_ERROR, error);
+  return FALSE;
+}
+
+static gboolean
+gst_tcpact_src_event (GstBaseSrc *base, GstEvent *event)
+{
+  TandemGradientInfo info;
+  GstBuffer *rows;
+
+  if (tandem_event_parse_gradient (event, &info, &rows))
+    return gst_tcpact_src_send_gradient (GST_TCPACT_SRC (base), &info, rows);
+  return GST_BASE_SRC_CLASS (gst_tcpact_src_parent_class)->event (base, event);
 }
 
 /* Downstream is ready by now: it says what it takes before anybody is answered. */
@@ -482,18 +543,21 @@ gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer)
       case TANDEM_RECEIVED_FLUSH:
         gst_tcpact_src_flush (self);
         break;
+      case TANDEM_RECEIVED_EVENT:
+        gst_pad_push_event (GST_BASE_SRC_PAD (self), tandem_receiver_take_event (self->receiver));
+        break;
       case TANDEM_RECEIVED_EOS:
         ret = gst_tcpact_src_end_stream (self);
         break;
       case TANDEM_RECEIVED_ABANDONED:
-        gst_tcpact_src_post (self, GST_MESSAGE_WARNING, error);
+        gst_tcpact_src_post (self, self->receiver, GST_MESSAGE_WARNING, error);
         ret = gst_tcpact_src_end_stream (self);
         break;
       case TANDEM_RECEIVED_ERROR:
         if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
           ret = GST_FLOW_FLUSHING;
         } else {
-          gst_tcpact_src_post (self, GST_MESSAGE_ERROR, error);
+          gst_tcpact_src_post (self, self->receiver, GST_MESSAGE_ERROR, error);
           ret = GST_FLOW_ERROR;
         }
         break;

@@ -112,7 +112,7 @@ check_lengths (TandemFrameDecoder *self, GError **error)
       max_payload = self->limits.max_payload;
       break;
     case TANDEM_FRAME_EVENT:
-      /* No kind of this version has a payload; that of another one is skipped. */
+      /* Only a gradient's payload is wanted; that of another kind is skipped. */
       max_payload = MAX (self->limits.max_payload, TANDEM_FRAME_MAX_CONTROL_PAYLOAD);
       break;
     default:
@@ -194,6 +194,15 @@ finish_frame (TandemFrameDecoder *self, GError **error)
   return TANDEM_DECODE_FRAME;
 }
 
+static gboolean
+is_gradient (const TandemFrame *frame)
+{
+  guint kind;
+
+  return frame->type == TANDEM_FRAME_EVENT && tandem_frame_parse_event (frame, &kind, NULL) &&
+      kind == TANDEM_FRAME_EVENT_GRADIENT;
+}
+
 static TandemDecodeStatus
 finish_header (TandemFrameDecoder *self, GError **error)
 {
@@ -203,7 +212,7 @@ finish_header (TandemFrameDecoder *self, GError **error)
   if (self->frame.payload_size == 0)
     return finish_frame (self, error);
   self->state = IN_PAYLOAD;
-  if (self->frame.type == TANDEM_FRAME_BUFFER) {
+  if (self->frame.type == TANDEM_FRAME_BUFFER || is_gradient (&self->frame)) {
     self->state = WANT_PAYLOAD;
     return TANDEM_DECODE_PAYLOAD;
   }

@@ -9,8 +9,8 @@ G_BEGIN_DECLS
  * TandemFrameDecoder: (skip)
  *
  * Makes frames from the bytes of one direction of a connection, however they are cut. It offers the
- * space that the next bytes go to, so that the payload of a BUFFER is read straight into the memory
- * that the caller gave for it. One thread at a time.
+ * space that the next bytes go to, so that the payload of a BUFFER or a gradient is read straight
+ * into the memory that the caller gave for it. One thread at a time.
  */
 typedef struct _TandemFrameDecoder TandemFrameDecoder;
 
@@ -18,8 +18,8 @@ typedef struct _TandemFrameDecoder TandemFrameDecoder;
  * TandemDecodeStatus:
  * @TANDEM_DECODE_ERROR: the bytes are not acceptable; the decoder is done for
  * @TANDEM_DECODE_MORE: more bytes are needed
- * @TANDEM_DECODE_PAYLOAD: the header of a BUFFER is there; give the decoder
- *   memory for the payload with tandem_frame_decoder_set_payload()
+ * @TANDEM_DECODE_PAYLOAD: the header of a BUFFER, or of an EVENT with a gradient, is there; give
+ *   the decoder memory for the payload with tandem_frame_decoder_set_payload()
  * @TANDEM_DECODE_FRAME: a frame is complete
  *
  * How far a decoder is.

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The wire format, version 1: the fixed header that begins every frame. The headers of the types
- * are in tandem-frame-stream.c (CAPS, SEGMENT, BUFFER) and tandem-frame-session.c (the others).
- * Every offset and every width of the format is in these three files and nowhere else, and the
- * same tables stand in docs/wire-format.md. All integers are little-endian and written one by one.
- * Each parse function accepts a header that is longer than it knows: that is where later minor
- * versions add their fields. */
+ * are in tandem-frame-stream.c (CAPS, SEGMENT, BUFFER), tandem-frame-training.c (EVENT in training)
+ * and tandem-frame-session.c (the others). Every offset and every width of the format is in these
+ * four files and nowhere else, and the same tables stand in docs/wire-format.md. All integers are
+ * little-endian and written one by one. Each parse function accepts a header that is longer than it
+ * knows: that is where later minor versions add their fields. */
 
 #include "config.h"
 

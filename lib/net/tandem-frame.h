@@ -7,6 +7,7 @@
 #include "tandem-export.h"
 #include "net/tandem-net-error.h"
 #include "stream/tandem-caps.h"
+#include "stream/tandem-training-events.h"
 
 G_BEGIN_DECLS
 
@@ -117,14 +118,24 @@ typedef enum
  * @TANDEM_FRAME_EVENT_KEEPALIVE: the sender of the event is alive
  * @TANDEM_FRAME_EVENT_DONE: every acknowledgement came; the connection ends
  * @TANDEM_FRAME_EVENT_FLUSH: what was sent before is no longer wanted
+ * @TANDEM_FRAME_EVENT_TRAINING: see tandem_event_new_training()
+ * @TANDEM_FRAME_EVENT_DRAIN: see tandem_event_new_drain()
+ * @TANDEM_FRAME_EVENT_STEP: see tandem_event_new_step()
+ * @TANDEM_FRAME_EVENT_CHECKPOINT: see tandem_event_new_checkpoint()
+ * @TANDEM_FRAME_EVENT_GRADIENT: see tandem_event_new_gradient(); from the receiver
  *
- * The kinds of EVENT frames. Kinds from 16 are kept for training.
+ * The kinds of EVENT frames. Kinds from 16 to 31 are those of training.
  */
 typedef enum
 {
   TANDEM_FRAME_EVENT_KEEPALIVE = 0,
   TANDEM_FRAME_EVENT_DONE = 1,
   TANDEM_FRAME_EVENT_FLUSH = 2,
+  TANDEM_FRAME_EVENT_TRAINING = 16,
+  TANDEM_FRAME_EVENT_DRAIN = 17,
+  TANDEM_FRAME_EVENT_STEP = 18,
+  TANDEM_FRAME_EVENT_CHECKPOINT = 19,
+  TANDEM_FRAME_EVENT_GRADIENT = 20,
 } TandemFrameEvent;
 
 /**
@@ -152,6 +163,14 @@ typedef enum
   TANDEM_ROLE_SENDER = 0,
   TANDEM_ROLE_RECEIVER = 1,
 } TandemFrameRole;
+
+/**
+ * TANDEM_FRAME_FEATURE_TRAINING:
+ *
+ * Feature bit of HELLO: the events of training are known. A sender that trains
+ * requires it.
+ */
+#define TANDEM_FRAME_FEATURE_TRAINING (1u << 8)
 
 /**
  * TANDEM_FRAME_ANY_KIND:
@@ -195,7 +214,7 @@ struct _TandemFrameLimits
  * @payload: (nullable): the payload
  *
  * A decoded frame. The memory belongs to the decoder, but the payload of a
- * BUFFER to whoever gave it.
+ * BUFFER or a gradient to whoever gave it.
  */
 struct _TandemFrame
 {
@@ -291,6 +310,17 @@ TANDEM_API
 void tandem_frame_append_event (GByteArray *out, guint64 sequence, TandemFrameEvent event);
 
 TANDEM_API
+gboolean tandem_frame_append_training_event (GByteArray *out, guint64 sequence, GstEvent *event);
+
+TANDEM_API
+void tandem_frame_append_gradient (GByteArray *out, guint64 sequence,
+                                   const TandemGradientInfo *info, const GOutputVector *payload,
+                                   guint n_vectors);
+
+TANDEM_API
+guint64 tandem_frame_get_gradient_size (const TandemStreamInfo *info, guint n_rows);
+
+TANDEM_API
 void tandem_frame_append_ack (GByteArray *out, const TandemAck *ack);
 
 TANDEM_API
@@ -321,6 +351,13 @@ GstBuffer *tandem_frame_parse_buffer (const TandemFrame *frame, const TandemStre
 
 TANDEM_API
 gboolean tandem_frame_parse_event (const TandemFrame *frame, guint *kind, GError **error);
+
+TANDEM_API
+GstEvent *tandem_frame_parse_training_event (const TandemFrame *frame, GError **error);
+
+TANDEM_API
+gboolean tandem_frame_parse_gradient (const TandemFrame *frame, TandemGradientInfo *info,
+                                      GError **error);
 
 TANDEM_API
 gboolean tandem_frame_parse_ack (const TandemFrame *frame, TandemAck *ack, GError **error);

@@ -41,8 +41,11 @@ struct _TandemLink
   TandemFrameDecoder *decoder;
   gboolean has_stream;
   TandemStreamInfo stream;      /* the caps in force on this connection */
-  GstBuffer *buffer;            /* the micro-batch that comes in */
+  GstBuffer *buffer;            /* the micro-batch, or gradient, that comes in */
   GError *refusal;              /* why it is not taken, if its checksum is true */
+  TandemLinkGradientFunc gradient_func;
+  gpointer gradient_data;
+  guint64 n_read;
   TandemRowPool *rows;
   GstMemory *memory;
   GstMapInfo map;
@@ -174,21 +177,64 @@ tandem_link_set_stream (TandemLink *link, const TandemStreamInfo *info)
   link->has_stream = TRUE;
 }
 
-/* The table of the micro-batch was checked by now: only then memory is taken. */
-static gboolean
-prepare_payload (TandemLink *self, GError **error)
+/**
+ * tandem_link_set_gradient_func: (skip)
+ * @link: a link; reader only
+ * @func: whether the rows of a gradient are wanted
+ * @user_data: for @func
+ *
+ * Without it the rows of gradients are read past.
+ */
+void
+tandem_link_set_gradient_func (TandemLink *link, TandemLinkGradientFunc func, gpointer user_data)
 {
-  const TandemFrame *frame = tandem_frame_decoder_get_frame (self->decoder);
+  link->gradient_func = func;
+  link->gradient_data = user_data;
+}
 
+/**
+ * tandem_link_get_n_read: (skip)
+ * @link: a link; reader only
+ *
+ * Returns: how many bytes came so far
+ */
+guint64
+tandem_link_get_n_read (TandemLink *link)
+{
+  return link->n_read;
+}
+
+static gboolean
+prepare_buffer (TandemLink *self, const TandemFrame *frame, GError **error)
+{
   if (!self->has_stream) {
     g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
                          "a BUFFER frame came before CAPS");
     return FALSE;
   }
-  drop_incoming (self);
   self->buffer = tandem_frame_parse_buffer (
       frame, &self->stream, tandem_frame_decoder_get_limits (self->decoder), error);
-  if (self->buffer == NULL)
+  return self->buffer != NULL;
+}
+
+static gboolean
+prepare_gradient (TandemLink *self, const TandemFrame *frame, GError **error)
+{
+  if (self->gradient_func == NULL || !self->gradient_func (frame, self->gradient_data, error))
+    return FALSE;
+  self->buffer = gst_buffer_new ();
+  return TRUE;
+}
+
+/* What the header says was checked by now: only then memory is taken. */
+static gboolean
+prepare_payload (TandemLink *self, GError **error)
+{
+  const TandemFrame *frame = tandem_frame_decoder_get_frame (self->decoder);
+
+  drop_incoming (self);
+  if (!(frame->type == TANDEM_FRAME_BUFFER ? prepare_buffer (self, frame, error)
+                                           : prepare_gradient (self, frame, error)))
     return FALSE;
   self->memory = tandem_row_pool_take (self->rows, frame->payload_size);
   if (self->memory == NULL || !gst_memory_map (self->memory, &self->map, GST_MAP_WRITE)) {
@@ -216,7 +262,8 @@ advance (TandemLink *self, gsize size, GError **error)
   return status;
 }
 
-/* A BUFFER is complete: its memory was written in place. */
+/* A frame is complete: the memory of a BUFFER, or of a gradient that is wanted, was written in
+ * place. */
 static gboolean
 finish_payload (TandemLink *self, const TandemFrame *frame, GError **error)
 {
@@ -225,6 +272,8 @@ finish_payload (TandemLink *self, const TandemFrame *frame, GError **error)
     return FALSE;
   }
   if (self->memory == NULL) {
+    if (frame->type != TANDEM_FRAME_BUFFER)
+      return TRUE;
     g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
                          "a BUFFER frame has no payload");
     return FALSE;
@@ -283,6 +332,7 @@ tandem_link_read (TandemLink *link, const TandemFrame **frame, GError **error)
                      "%s closed the connection in the middle of a frame", link->peer);
         return TANDEM_LINK_BROKEN;
       }
+      link->n_read += n;
       if (direct) {
         status = advance (link, n, error);
       } else {
@@ -300,7 +350,7 @@ tandem_link_read (TandemLink *link, const TandemFrame **frame, GError **error)
                      (*frame)->stream);
         return TANDEM_LINK_BROKEN;
       }
-      if ((*frame)->type == TANDEM_FRAME_BUFFER && !finish_payload (link, *frame, error))
+      if (!finish_payload (link, *frame, error))
         return TANDEM_LINK_BROKEN;
       return TANDEM_LINK_FRAME;
     }
@@ -309,9 +359,10 @@ tandem_link_read (TandemLink *link, const TandemFrame **frame, GError **error)
 
 /**
  * tandem_link_take_buffer: (skip)
- * @link: a link that just read a BUFFER; reader only
+ * @link: a link that just read a BUFFER or a gradient; reader only
  *
- * Returns: (transfer full): the micro-batch
+ * Returns: (transfer full) (nullable): the micro-batch; of a gradient the rows, or
+ *   %NULL when there are none or they were not wanted
  */
 GstBuffer *
 tandem_link_take_buffer (TandemLink *link)

@@ -23,6 +23,11 @@ typedef enum
   TANDEM_LINK_BROKEN,           /* see the error */
 } TandemLinkStatus;
 
+/* Asked by the reader when the header of a gradient is there, before memory is taken for its rows.
+ * FALSE: the rows are read past; with an error, the frame is refused if its checksum is true. */
+typedef gboolean (*TandemLinkGradientFunc) (const TandemFrame *frame, gpointer user_data,
+                                            GError **error);
+
 void tandem_net_init_debug (void);
 
 TandemLink *tandem_link_new (GSocketConnection *connection, const TandemFrameLimits *limits);
@@ -37,6 +42,9 @@ GstBuffer *tandem_link_take_buffer (TandemLink *link);
 gboolean tandem_link_is_idle (TandemLink *link);
 void tandem_link_set_limits (TandemLink *link, const TandemFrameLimits *limits);
 void tandem_link_set_stream (TandemLink *link, const TandemStreamInfo *info);
+void tandem_link_set_gradient_func (TandemLink *link, TandemLinkGradientFunc func,
+                                    gpointer user_data);
+guint64 tandem_link_get_n_read (TandemLink *link);
 
 gboolean tandem_link_write (TandemLink *link, const GOutputVector *vectors, guint n_vectors,
                             gsize *written, GError **error);

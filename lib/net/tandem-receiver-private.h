@@ -5,11 +5,13 @@
  *
  * The streaming thread reads the connection that is served until the stream's EOS, the service
  * thread before its HELLO and after its EOS. Writes happen with the lock held and never block;
- * what is left over is written by the service thread. No receipt is dropped and no callback
+ * what is left over is written by the service thread. A gradient that was begun is written to its
+ * end first, then what is in `out`, then the next gradient. No receipt is dropped and no callback
  * called while the lock is held. */
 
 #include "net/tandem-link.h"
 #include "net/tandem-receiver.h"
+#include "net/tandem-sender-item.h"
 #include "stream/tandem-receipt.h"
 
 G_BEGIN_DECLS
@@ -26,10 +28,22 @@ typedef struct
   GHashTable *unsettled;        /* guint64 -> payload bytes, in the consumers' hands */
   GHashTable *dropped;          /* guint64: what consumers dropped */
   guint64 unsettled_bytes;
+  gboolean trains;              /* an event of training came: it ends with its connection */
+  gboolean flushed;             /* gradients may come for what is forgotten */
+  guint64 n_micro_batches;      /* since its begin or a flush */
+  GHashTable *owed;             /* of these, in training: number -> TandemOwed */
   gboolean delivered;           /* something of it was passed on */
   gboolean eos;
   gboolean done;                /* the sender knows that everything was consumed */
 } TandemReceiverStream;
+
+/* A micro-batch whose gradient the sender awaits. */
+typedef struct
+{
+  guint64 micro_batch;
+  guint64 sequence;
+  guint64 bytes;
+} TandemOwed;
 
 struct _TandemReceiver
 {
@@ -56,6 +70,7 @@ struct _TandemReceiver
   GstSegment next_segment;
   TandemReceived held;                  /* comes after STREAM, CAPS and SEGMENT; ERROR: nothing */
   GstBuffer *held_buffer;
+  GstEvent *held_event;
   TandemReceiverStream *known;          /* the stream that was announced */
   gboolean has_info, has_segment;
   TandemStreamInfo info;                /* announced */
@@ -67,12 +82,16 @@ struct _TandemReceiver
   gboolean closing;
   gboolean served;              /* the one stream is over; no other is taken */
   GError *refusal;              /* a stream was refused at its HELLO */
+  GError *lost;                 /* why the stream that trained ended */
   TandemReceiverStream *stream;
   gint64 away_since;            /* monotonic; the stream has no connection since then */
   /* lock: the connection that is served */
   TandemLink *link;
   GByteArray *out;
   GSource *out_source;
+  GQueue gradients;             /* TandemSenderItem, the first perhaps begun */
+  gsize gradient_offset;        /* bytes of it that are gone */
+  gsize gradient_bytes;         /* of all */
   gint64 wrote;                 /* monotonic */
   guint64 got_frames, got_bytes;
   guint64 granted_frames, granted_bytes;
@@ -94,11 +113,19 @@ void tandem_receiver_grant_locked (TandemReceiver *self, guint64 bytes);
 void tandem_receiver_adopt_locked (TandemReceiver *self, TandemLink *link,
                                    const TandemHello *hello);
 TandemLink *tandem_receiver_steal_link_locked (TandemReceiver *self);
-void tandem_receiver_lose_link (TandemReceiver *self, TandemLink *link, const GError *reason);
+gboolean tandem_receiver_lose_link (TandemReceiver *self, TandemLink *link, const GError *reason,
+                                    GError **end);
 void tandem_receiver_drop_stream (TandemReceiver *self, TandemLink *link, const GError *reason);
 
 /* tandem-receiver-receive.c */
-void tandem_receiver_hold (TandemReceiver *self, TandemReceived what, GstBuffer *buffer);
+void tandem_receiver_hold (TandemReceiver *self, TandemReceived what, GstBuffer *buffer,
+                           GstEvent *event);
+
+/* tandem-receiver-training.c */
+void tandem_receiver_owe_locked (TandemReceiver *self, guint64 sequence, GstBuffer *buffer);
+void tandem_receiver_forget_gradients_locked (TandemReceiver *self);
+gboolean tandem_receiver_lose_training_locked (TandemReceiver *self, const char *peer,
+                                               const GError *reason, gboolean told);
 
 /* tandem-receiver-service.c */
 void tandem_receiver_service_start (TandemReceiver *self);

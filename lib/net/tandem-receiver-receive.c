@@ -13,19 +13,29 @@
 #include "net/tandem-net-private.h"
 #include "stream/tandem-batch-meta.h"
 
-/* What becomes of a stream that cannot go on: the pipeline's end, or only the stream's. */
+/* What becomes of a stream that cannot go on: the pipeline's end, or only the stream's. After
+ * training it is always the pipeline's: weights and optimizer are in the middle of something. */
 static TandemReceived
 give_up (TandemReceiver *self)
 {
-  return self->options.keep_listening ? TANDEM_RECEIVED_ABANDONED : TANDEM_RECEIVED_ERROR;
+  gboolean trained;
+
+  g_mutex_lock (&self->lock);
+  trained = self->lost != NULL;
+  g_mutex_unlock (&self->lock);
+  return self->options.keep_listening && !trained ? TANDEM_RECEIVED_ABANDONED
+                                                  : TANDEM_RECEIVED_ERROR;
 }
 
 void
-tandem_receiver_hold (TandemReceiver *self, TandemReceived what, GstBuffer *buffer)
+tandem_receiver_hold (TandemReceiver *self, TandemReceived what, GstBuffer *buffer,
+                      GstEvent *event)
 {
   self->held = what;
   gst_clear_buffer (&self->held_buffer);
+  gst_clear_event (&self->held_event);
   self->held_buffer = buffer;
+  self->held_event = event;
 }
 
 /* Whether a numbered frame is the next one; a duplicate is acknowledged again, if it is settled,
@@ -73,6 +83,7 @@ take_numbered (TandemReceiver *self, TandemLink *link, const TandemFrame *frame,
                TandemReceived what, GError **error)
 {
   g_autoptr (GstBuffer) buffer = NULL;
+  g_autoptr (GstEvent) event = NULL;
   g_autoptr (TandemReceiverStream) stream = NULL;
   gboolean duplicate = FALSE, ok = TRUE;
   guint64 sequence = frame->sequence;
@@ -80,6 +91,9 @@ take_numbered (TandemReceiver *self, TandemLink *link, const TandemFrame *frame,
 
   if (frame->type == TANDEM_FRAME_BUFFER)
     buffer = tandem_link_take_buffer (link);
+  if (what == TANDEM_RECEIVED_EVENT &&
+      (event = tandem_frame_parse_training_event (frame, error)) == NULL)
+    return FALSE;
   g_mutex_lock (&self->lock);
   if (self->link != link) {
     g_mutex_unlock (&self->lock);
@@ -94,9 +108,16 @@ take_numbered (TandemReceiver *self, TandemLink *link, const TandemFrame *frame,
       g_hash_table_insert (stream->unsettled, g_memdup2 (&sequence, sizeof sequence),
                            GSIZE_TO_POINTER (bytes));
       stream->unsettled_bytes += bytes;
+      tandem_receiver_owe_locked (self, sequence, buffer);
     } else {
       tandem_receiver_ack_locked (self, sequence, TANDEM_ACK_CONSUMED);
       tandem_receiver_flush_out_locked (self);
+    }
+    stream->trains |= event != NULL;
+    if (what == TANDEM_RECEIVED_FLUSH) {
+      stream->flushed = TRUE;
+      stream->n_micro_batches = 0;
+      g_hash_table_remove_all (stream->owed);
     }
     if (what == TANDEM_RECEIVED_EOS) {
       stream->eos = TRUE;
@@ -115,22 +136,28 @@ take_numbered (TandemReceiver *self, TandemLink *link, const TandemFrame *frame,
     tandem_receipt_unref (receipt);
   }
   if (what != TANDEM_RECEIVED_ERROR)
-    tandem_receiver_hold (self, what, g_steal_pointer (&buffer));
+    tandem_receiver_hold (self, what, g_steal_pointer (&buffer), g_steal_pointer (&event));
   return TRUE;
 }
 
 static gboolean
 take_event (TandemReceiver *self, TandemLink *link, const TandemFrame *frame, GError **error)
 {
+  TandemReceived what = TANDEM_RECEIVED_ERROR;
   guint kind;
 
   if (!tandem_frame_parse_event (frame, &kind, error))
     return FALSE;
-  if (frame->sequence == 0)
-    return TRUE;
-  return take_numbered (self, link, frame,
-                        kind == TANDEM_FRAME_EVENT_FLUSH ? TANDEM_RECEIVED_FLUSH
-                                                         : TANDEM_RECEIVED_ERROR, error);
+  if (kind == TANDEM_FRAME_EVENT_GRADIENT) {
+    g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
+                         _("gradients come from the device that receives micro-batches"));
+    return FALSE;
+  }
+  if (kind == TANDEM_FRAME_EVENT_FLUSH)
+    what = TANDEM_RECEIVED_FLUSH;
+  else if (kind >= TANDEM_FRAME_EVENT_TRAINING && kind <= TANDEM_FRAME_EVENT_CHECKPOINT)
+    what = TANDEM_RECEIVED_EVENT;
+  return frame->sequence == 0 || take_numbered (self, link, frame, what, error);
 }
 
 static void
@@ -180,14 +207,19 @@ handle_frame (TandemReceiver *self, TandemLink *link, const TandemFrame *frame, 
       return take_event (self, link, frame, error);
     case TANDEM_FRAME_ERROR:
       {
-        gboolean delivered;
+        gboolean delivered, trained = FALSE;
 
         told = tandem_frame_parse_error (frame);
         g_mutex_lock (&self->lock);
         delivered = self->stream != NULL && self->stream->delivered;
+        if (self->link == link)
+          trained = tandem_receiver_lose_training_locked (self, tandem_link_get_peer (link), told,
+                                                          TRUE);
+        if (trained)
+          g_propagate_error (end, g_error_copy (self->lost));
         g_mutex_unlock (&self->lock);
         tandem_receiver_drop_stream (self, link, NULL);
-        if (delivered)
+        if (delivered && !trained)
           g_set_error (end, TANDEM_NET_ERROR, told->code, _("The client at %s gave up: %s"),
                        tandem_link_get_peer (link), told->message);
         return TRUE;
@@ -372,11 +404,7 @@ tandem_receiver_receive (TandemReceiver *receiver, GstBuffer **buffer, GCancella
     switch (tandem_link_read (link, &frame, &reason)) {
       case TANDEM_LINK_FRAME:
         if (!handle_frame (self, link, frame, &end, &reason))
-          tandem_receiver_lose_link (self, link, reason);
-        if (end != NULL) {
-          g_propagate_error (error, g_steal_pointer (&end));
-          return give_up (self);
-        }
+          tandem_receiver_lose_link (self, link, reason, &end);
         break;
       case TANDEM_LINK_AGAIN:
         if (tandem_link_wait (link, G_IO_IN, tandem_link_is_idle (link) ? -1 : stall, cancellable,
@@ -386,16 +414,20 @@ tandem_receiver_receive (TandemReceiver *receiver, GstBuffer **buffer, GCancella
           g_propagate_error (error, g_steal_pointer (&reason));
           return TANDEM_RECEIVED_ERROR;
         }
-        tandem_receiver_lose_link (self, link, reason);
+        tandem_receiver_lose_link (self, link, reason, &end);
         break;
       case TANDEM_LINK_CLOSED:
         reason = g_error_new (TANDEM_NET_ERROR, TANDEM_NET_ERROR_CLOSED,
                               "%s closed the connection", tandem_link_get_peer (link));
-        tandem_receiver_lose_link (self, link, reason);
+        tandem_receiver_lose_link (self, link, reason, &end);
         break;
       case TANDEM_LINK_BROKEN:
-        tandem_receiver_lose_link (self, link, reason);
+        tandem_receiver_lose_link (self, link, reason, &end);
         break;
+    }
+    if (end != NULL) {
+      g_propagate_error (error, g_steal_pointer (&end));
+      return give_up (self);
     }
   }
 }

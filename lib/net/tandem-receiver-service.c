@@ -80,10 +80,10 @@ check_hello (TandemReceiver *self, const TandemHello *hello, GError **error)
                          _("this device receives; your HELLO is not that of a sender"));
     return FALSE;
   }
-  if (hello->features_required != 0) {
+  if ((hello->features_required & ~TANDEM_FRAME_FEATURE_TRAINING) != 0) {
     g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_VERSION,
                  _("this device does not have the features (%#x) that you need"),
-                 hello->features_required);
+                 hello->features_required & ~TANDEM_FRAME_FEATURE_TRAINING);
     return FALSE;
   }
   if (!tandem_acceptance_info_from_hello (hello, &info))
@@ -101,6 +101,12 @@ choose_stream_locked (TandemReceiver *self, const TandemHello *hello,
   if (stream != NULL && memcmp (stream->id, hello->stream_id, sizeof stream->id) == 0) {
     g_autofree char *last = NULL, *wanted = NULL;
 
+    if (stream->trains) {
+      g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_STOPPED,
+                           _("training does not go on over another connection; resume from the "
+                             "last checkpoint"));
+      return FALSE;
+    }
     if (hello->resume <= stream->received + 1)
       return TRUE;
     last = tandem_net_number_to_string (stream->received);

@@ -29,6 +29,7 @@ tandem_receiver_stream_new (TandemReceiver *receiver, const guint8 *id)
   memcpy (self->id, id, sizeof self->id);
   self->unsettled = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->dropped = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  self->owed = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
   return self;
 }
 
@@ -47,6 +48,7 @@ tandem_receiver_stream_unref (TandemReceiverStream *stream)
     return;
   g_hash_table_unref (stream->unsettled);
   g_hash_table_unref (stream->dropped);
+  g_hash_table_unref (stream->owed);
   g_object_unref (stream->receiver);
   g_free (stream);
 }

@@ -21,9 +21,12 @@ tandem_receiver_finalize (GObject *object)
   tandem_stream_info_clear (&self->info);
   tandem_stream_info_clear (&self->next_info);
   gst_clear_buffer (&self->held_buffer);
+  gst_clear_event (&self->held_event);
+  g_queue_clear_full (&self->gradients, (GDestroyNotify) tandem_sender_item_free);
   gst_clear_caps (&self->accepted);
   g_clear_object (&self->listener);
   g_clear_error (&self->refusal);
+  g_clear_error (&self->lost);
   g_byte_array_unref (self->out);
   g_main_context_unref (self->context);
   g_free (self->address);
@@ -45,6 +48,7 @@ tandem_receiver_init (TandemReceiver *self)
   g_mutex_init (&self->lock);
   g_cond_init (&self->cond);
   self->out = g_byte_array_new ();
+  g_queue_init (&self->gradients);
   self->context = g_main_context_new ();
 }
 
@@ -181,6 +185,18 @@ tandem_receiver_get_segment (TandemReceiver *receiver)
 }
 
 /**
+ * tandem_receiver_take_event: (skip)
+ * @receiver: a receiver; streaming thread only
+ *
+ * Returns: (transfer full) (nullable): the event, after %TANDEM_RECEIVED_EVENT
+ */
+GstEvent *
+tandem_receiver_take_event (TandemReceiver *receiver)
+{
+  return g_steal_pointer (&receiver->held_event);
+}
+
+/**
  * tandem_receiver_refuse: (skip)
  * @receiver: a receiver; streaming thread only
  * @reason: a #TandemNetError that the sender is told
@@ -191,7 +207,7 @@ void
 tandem_receiver_refuse (TandemReceiver *receiver, const GError *reason)
 {
   tandem_receiver_drop_stream (receiver, NULL, reason);
-  tandem_receiver_hold (receiver, TANDEM_RECEIVED_ERROR, NULL);
+  tandem_receiver_hold (receiver, TANDEM_RECEIVED_ERROR, NULL, NULL);
 }
 
 /* The sender learns of the last consumed micro-batches before we go, if it is there or comes
@@ -225,6 +241,7 @@ tandem_receiver_close (TandemReceiver *receiver)
 
   g_mutex_lock (&self->lock);
   self->closing = TRUE;
+  g_cond_broadcast (&self->cond);
   if (self->thread != NULL)
     linger_locked (self);
   g_mutex_unlock (&self->lock);
@@ -234,7 +251,7 @@ tandem_receiver_close (TandemReceiver *receiver)
     reason = g_error_new_literal (TANDEM_NET_ERROR, TANDEM_NET_ERROR_STOPPED,
                                   _("the receiving pipeline was stopped in mid-stream"));
   tandem_receiver_drop_stream (self, NULL, reason);
-  tandem_receiver_hold (self, TANDEM_RECEIVED_ERROR, NULL);
+  tandem_receiver_hold (self, TANDEM_RECEIVED_ERROR, NULL, NULL);
   g_clear_pointer (&self->known, tandem_receiver_stream_unref);
   g_clear_pointer (&self->reading, tandem_receiver_stream_unref);
   g_clear_object (&self->listener);

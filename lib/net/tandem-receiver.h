@@ -7,6 +7,7 @@
 #include "tandem-export.h"
 #include "net/tandem-net-error.h"
 #include "stream/tandem-caps.h"
+#include "stream/tandem-training-events.h"
 
 G_BEGIN_DECLS
 
@@ -20,7 +21,7 @@ G_BEGIN_DECLS
  *
  * One thread receives; a thread of the receiver's own answers strangers, says
  * HELLO and writes what could not be written at once. Receipts may be
- * completed in any thread.
+ * completed, and gradients sent, in any thread.
  */
 TANDEM_API
 G_DECLARE_FINAL_TYPE (TandemReceiver, tandem_receiver, TANDEM, RECEIVER, GObject)
@@ -65,6 +66,7 @@ typedef struct
  * @TANDEM_RECEIVED_EOS: the stream is complete
  * @TANDEM_RECEIVED_ABANDONED: the stream will not be completed, or one was
  *   refused; see the error; another one may come
+ * @TANDEM_RECEIVED_EVENT: an event of training; see tandem_receiver_take_event()
  *
  * What tandem_receiver_receive() returns.
  */
@@ -78,6 +80,7 @@ typedef enum
   TANDEM_RECEIVED_FLUSH,
   TANDEM_RECEIVED_EOS,
   TANDEM_RECEIVED_ABANDONED,
+  TANDEM_RECEIVED_EVENT,
 } TandemReceived;
 
 TANDEM_API
@@ -101,6 +104,14 @@ const TandemStreamInfo *tandem_receiver_get_stream (TandemReceiver *receiver);
 
 TANDEM_API
 const GstSegment *tandem_receiver_get_segment (TandemReceiver *receiver);
+
+TANDEM_API
+GstEvent *tandem_receiver_take_event (TandemReceiver *receiver);
+
+TANDEM_API
+gboolean tandem_receiver_send_gradient (TandemReceiver *receiver, const TandemGradientInfo *info,
+                                        GstBuffer *rows, GCancellable *cancellable,
+                                        GError **error);
 
 TANDEM_API
 void tandem_receiver_refuse (TandemReceiver *receiver, const GError *reason);

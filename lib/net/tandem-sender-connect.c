@@ -21,12 +21,15 @@ fill_hello (TandemSender *self, TandemHello *hello)
 
   memset (hello, 0, sizeof *hello);
   hello->role = TANDEM_ROLE_SENDER;
+  hello->features = TANDEM_FRAME_FEATURE_TRAINING;
   hello->max_payload = self->max_payload;
   hello->max_sequences = TANDEM_FRAME_MAX_SEQUENCES;
   memcpy (hello->stream_id, self->stream_id, sizeof hello->stream_id);
   hello->kind = TANDEM_FRAME_ANY_KIND;
 
   g_mutex_lock (&self->lock);
+  if (self->trains)
+    hello->features_required = TANDEM_FRAME_FEATURE_TRAINING;
   first = g_queue_peek_head (&self->items);
   hello->resume = first != NULL ? first->sequence : self->next_sequence;
   if (self->caps != NULL) {
@@ -81,6 +84,9 @@ wait_for_hello (TandemSender *self, TandemLink *link, TandemHello *hello, GError
 static gboolean
 adopt_link (TandemSender *self, TandemLink *link, const TandemHello *hello, GError **error)
 {
+  TandemFrameLimits limits = {
+    .max_header = TANDEM_FRAME_MAX_CONTROL_HEADER, .max_payload = 0, .max_sequences = 1,
+  };
   TandemSenderItem *first;
   GList *l;
 
@@ -89,12 +95,18 @@ adopt_link (TandemSender *self, TandemLink *link, const TandemHello *hello, GErr
                  _("The device at %s:%u sends, it does not receive."), self->host, self->port);
     return FALSE;
   }
-  if (hello->features_required != 0) {
+  if ((hello->features_required & ~TANDEM_FRAME_FEATURE_TRAINING) != 0) {
     g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_VERSION,
                  _("The device at %s:%u needs features (%#x) that this version does not have."),
-                 self->host, self->port, hello->features_required);
+                 self->host, self->port,
+                 hello->features_required & ~TANDEM_FRAME_FEATURE_TRAINING);
     return FALSE;
   }
+  /* A gradient has float32 for what may have been a byte. */
+  limits.max_payload = MIN (hello->max_payload, self->max_payload);
+  limits.max_payload = MIN (limits.max_payload, G_MAXUINT32 / 4) * 4;
+  tandem_link_set_limits (link, &limits);
+  tandem_link_set_gradient_func (link, tandem_sender_check_gradient, self);
 
   g_mutex_lock (&self->lock);
   first = g_queue_peek_head (&self->items);
@@ -126,6 +138,7 @@ adopt_link (TandemSender *self, TandemLink *link, const TandemHello *hello, GErr
   self->credit_frames = hello->credit_frames;
   self->credit_bytes = hello->credit_bytes;
   self->link_max_payload = MIN (self->max_payload, hello->max_payload);
+  self->link_features = hello->features;
   self->link_max_sequences = MIN (TANDEM_FRAME_MAX_SEQUENCES, hello->max_sequences);
   if (first == NULL)
     self->lost_since = 0;

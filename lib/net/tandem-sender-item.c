@@ -40,6 +40,31 @@ item_unmap (TandemSenderItem *item)
     gst_memory_unmap (item->maps[i - 1].memory, &item->maps[i - 1]);
 }
 
+/* The memory of the item's buffer follows the prefix, mapped and uncopied. */
+static gboolean
+item_map (TandemSenderItem *item, GError **error)
+{
+  guint i, n = gst_buffer_n_memory (item->buffer);
+
+  item->maps = g_new0 (GstMapInfo, n);
+  item->vectors = g_new0 (GOutputVector, (gsize) n + 1);
+  item->n_vectors = 1;
+  for (i = 0; i < n; i++) {
+    GstMapInfo *map = &item->maps[i];
+
+    if (!gst_memory_map (gst_buffer_peek_memory (item->buffer, i), map, GST_MAP_READ)) {
+      g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_FAILED,
+                           "the memory of a buffer cannot be read");
+      return FALSE;
+    }
+    item->vectors[i + 1].buffer = map->data;
+    item->vectors[i + 1].size = map->size;
+    item->payload += map->size;
+    item->n_vectors++;
+  }
+  return TRUE;
+}
+
 /**
  * tandem_sender_item_new_buffer: (skip)
  * @sequence: its sequence number
@@ -55,27 +80,11 @@ tandem_sender_item_new_buffer (guint64 sequence, const TandemStreamInfo *info, G
                                GError **error)
 {
   g_autoptr (TandemSenderItem) item = item_new (sequence, TANDEM_FRAME_BUFFER);
-  guint i, n = gst_buffer_n_memory (buffer);
 
   item->buffer = gst_buffer_ref (buffer);
-  item->maps = g_new0 (GstMapInfo, n);
-  item->vectors = g_new0 (GOutputVector, (gsize) n + 1);
-  item->n_vectors = 1;
-  for (i = 0; i < n; i++) {
-    GstMapInfo *map = &item->maps[i];
-
-    if (!gst_memory_map (gst_buffer_peek_memory (buffer, i), map, GST_MAP_READ)) {
-      g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_FAILED,
-                           "the memory of a buffer cannot be read");
-      return NULL;
-    }
-    item->vectors[i + 1].buffer = map->data;
-    item->vectors[i + 1].size = map->size;
-    item->payload += map->size;
-    item->n_vectors++;
-  }
-  if (!tandem_frame_append_buffer (item->prefix, sequence, info, buffer, item->vectors + 1, n,
-                                   error))
+  if (!item_map (item, error) ||
+      !tandem_frame_append_buffer (item->prefix, sequence, info, buffer, item->vectors + 1,
+                                   item->n_vectors - 1, error))
     return NULL;
   item->n_sequences = tandem_buffer_get_batch_meta (buffer)->n_sequences;
   item_seal (item);
@@ -90,6 +99,55 @@ tandem_sender_item_new_event (guint64 sequence, TandemFrameEvent event)
   tandem_frame_append_event (item->prefix, sequence, event);
   item_seal (item);
   return item;
+}
+
+/**
+ * tandem_sender_item_new_training: (skip)
+ * @sequence: its sequence number
+ * @event: any event
+ *
+ * Returns: (transfer full) (nullable): the frame, or %NULL when @event is not one
+ *   that goes down a pipeline that trains
+ */
+TandemSenderItem *
+tandem_sender_item_new_training (guint64 sequence, GstEvent *event)
+{
+  TandemSenderItem *item = item_new (sequence, TANDEM_FRAME_EVENT);
+  TandemTrainingInfo info;
+
+  item->training = TRUE;
+  item->agreement = tandem_event_parse_training (event, &info);
+  if (!tandem_frame_append_training_event (item->prefix, sequence, event)) {
+    tandem_sender_item_free (item);
+    return NULL;
+  }
+  item_seal (item);
+  return item;
+}
+
+/**
+ * tandem_sender_item_new_gradient: (skip)
+ * @sequence: sequence number of the micro-batch
+ * @info: what goes with the gradient
+ * @rows: (transfer none): its rows; their memory stays mapped and uncopied, but nothing
+ *   else of the buffer is kept: the item can be released with a lock held
+ * @error: return location for a #TandemNetError
+ *
+ * Returns: (transfer full) (nullable): the frame
+ */
+TandemSenderItem *
+tandem_sender_item_new_gradient (guint64 sequence, const TandemGradientInfo *info,
+                                 GstBuffer *rows, GError **error)
+{
+  g_autoptr (TandemSenderItem) item = item_new (sequence, TANDEM_FRAME_EVENT);
+
+  item->buffer = gst_buffer_copy_region (rows, GST_BUFFER_COPY_MEMORY, 0, -1);
+  if (!item_map (item, error))
+    return NULL;
+  tandem_frame_append_gradient (item->prefix, sequence, info, item->vectors + 1,
+                                item->n_vectors - 1);
+  item_seal (item);
+  return g_steal_pointer (&item);
 }
 
 TandemSenderItem *

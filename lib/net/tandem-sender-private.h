@@ -8,6 +8,9 @@
  * not finish or is not there. All writes happen with the lock held and never block, so that
  * whoever holds it continues the frame where the other one stopped.
  *
+ * Gradients that come back are handed over in a third thread: whatever their taker does, the
+ * sender's own thread goes on reading acknowledgements and writing micro-batches.
+ *
  * There is one lock, `lock`; no receipt is settled and no callback called while it is held. */
 
 #include "net/tandem-link.h"
@@ -28,6 +31,7 @@ struct _TandemSender
   guint reconnect_timeout;
   guint max_payload;
   TandemSenderFunc failed;
+  TandemSenderGradientFunc gradient;
   gpointer user_data;
   guint8 stream_id[TANDEM_FRAME_STREAM_ID_SIZE];
   GThread *thread;
@@ -48,6 +52,15 @@ struct _TandemSender
   guint64 buffer_bytes;         /* of these */
   guint n_completing;           /* acknowledged, receipts not told yet */
   gint64 lost_since;            /* monotonic: without progress since then; 0: all is well */
+  /* lock: training */
+  gboolean trains;              /* an event of training was queued */
+  gboolean training_begun;      /* and went to some connection: there is no other one after it */
+  GstEvent *training;           /* (nullable): what stages agree on; a flush does not take it */
+  guint64 n_micro_batches;      /* since the begin of the stream or a flush */
+  guint64 flushed_before;       /* gradients of lower sequence numbers are of no use */
+  GHashTable *awaited;          /* sequence number -> TandemAwaited */
+  GQueue gradients;             /* TandemGradient, for the thread that hands them over */
+  GThread *gradient_thread;
   /* lock: the connection, after its HELLO */
   TandemLink *link;
   GList *unsent;                /* in items: the first not completely sent */
@@ -58,7 +71,16 @@ struct _TandemSender
   guint64 frames_sent, bytes_sent;
   guint64 credit_frames, credit_bytes;
   guint32 link_max_payload, link_max_sequences;
+  guint32 link_features;
 };
+
+/* What is known of a micro-batch whose gradient did not come yet. */
+typedef struct
+{
+  guint64 sequence;
+  guint64 micro_batch;
+  guint64 bytes;
+} TandemAwaited;
 
 /* tandem-sender.c */
 void tandem_sender_fail_locked (TandemSender *self, GError *error);
@@ -70,6 +92,21 @@ void tandem_sender_pump_locked (TandemSender *self);
 
 /* tandem-sender-connect.c */
 TandemLink *tandem_sender_open_link (TandemSender *self, guint *keepalive, GError **error);
+
+/* tandem-sender-training.c */
+void tandem_sender_init_training (TandemSender *self);
+void tandem_sender_clear_training (TandemSender *self);
+void tandem_sender_stop_training (TandemSender *self);
+void tandem_sender_await_gradient_locked (TandemSender *self, const TandemSenderItem *item);
+GQueue tandem_sender_flush_training_locked (TandemSender *self, guint64 sequence);
+void tandem_sender_free_gradients (GQueue *gradients);
+gboolean tandem_sender_check_gradient (const TandemFrame *frame, gpointer sender, GError **error);
+gboolean tandem_sender_take_gradient (TandemSender *self, TandemLink *link,
+                                      const TandemFrame *frame, GError **error);
+void tandem_sender_fail_training_locked (TandemSender *self, const GError *reason);
+
+/* tandem-sender.c */
+void tandem_sender_append_locked (TandemSender *self, TandemSenderItem *item);
 
 /* tandem-sender-service.c */
 gpointer tandem_sender_service (gpointer sender);

@@ -68,7 +68,7 @@ handle_ack (TandemSender *self, const TandemAck *ack, GError **error)
 }
 
 static gboolean
-handle_frame (TandemSender *self, const TandemFrame *frame, GError **error)
+handle_frame (TandemSender *self, TandemLink *link, const TandemFrame *frame, GError **error)
 {
   guint64 frames, bytes;
   TandemAck ack;
@@ -87,12 +87,17 @@ handle_frame (TandemSender *self, const TandemFrame *frame, GError **error)
       g_mutex_unlock (&self->lock);
       return TRUE;
     case TANDEM_FRAME_EVENT:
-      return tandem_frame_parse_event (frame, &kind, error);
+      if (!tandem_frame_parse_event (frame, &kind, error))
+        return FALSE;
+      return kind != TANDEM_FRAME_EVENT_GRADIENT ||
+          tandem_sender_take_gradient (self, link, frame, error);
     case TANDEM_FRAME_ERROR:
       {
         g_autoptr (GError) told = tandem_frame_parse_error (frame);
 
         g_mutex_lock (&self->lock);
+        if (told->code == TANDEM_NET_ERROR_STOPPED)
+          tandem_sender_fail_training_locked (self, told);
         tandem_sender_fail_locked (self, g_error_new (TANDEM_NET_ERROR, told->code,
             _("The device at %s:%u refused: %s"), self->host, self->port, told->message));
         g_mutex_unlock (&self->lock);
@@ -116,29 +121,32 @@ say_done (TandemLink *link)
     tandem_link_close_politely (link, G_USEC_PER_SEC);
 }
 
-/* Says that the stream will not be completed, unless a frame is half written: the end of the
+/* Says why the stream will not be completed, unless a frame is half written: the end of the
  * connection has to do then. */
 static void
-say_stopped (TandemSender *self, TandemLink *link)
+say_error (TandemSender *self, TandemLink *link, int code, const char *sentence)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
   gboolean at_boundary;
 
   g_mutex_lock (&self->lock);
   at_boundary = self->link == link && self->error == NULL && self->offset == 0;
+  if (at_boundary)
+    g_clear_pointer (&self->link, tandem_link_unref);
   g_mutex_unlock (&self->lock);
   if (!at_boundary)
     return;
-  tandem_frame_append_error (bytes, TANDEM_NET_ERROR_STOPPED,
-                             _("the sending pipeline was stopped in mid-stream"));
+  tandem_frame_append_error (bytes, code, sentence);
   if (tandem_link_write_all (link, bytes, G_USEC_PER_SEC / 4, NULL, NULL))
     tandem_link_close_politely (link, G_USEC_PER_SEC / 4);
 }
 
-/* Runs one connection until it ends. Returns whether the stream is complete. */
+/* Runs one connection until it ends. Returns whether the stream is complete; otherwise `lost` may
+ * say why it ended. */
 static gboolean
-serve (TandemSender *self, TandemLink *link, guint keepalive)
+serve (TandemSender *self, TandemLink *link, guint keepalive, GError **lost)
 {
+  guint64 n_read = 0;
   gint64 silence = keepalive > 0 ? (gint64) keepalive * SILENT_PERIODS * 1000 : -1;
   gint64 heard = g_get_monotonic_time ();
 
@@ -147,7 +155,7 @@ serve (TandemSender *self, TandemLink *link, guint keepalive)
     const TandemFrame *frame;
     GIOCondition condition = G_IO_IN;
     TandemLinkStatus status;
-    gboolean done, usable, stopping;
+    gboolean done, usable, stopping, trains;
 
     g_mutex_lock (&self->lock);
     if (self->blocked || self->unsent != NULL)
@@ -156,6 +164,7 @@ serve (TandemSender *self, TandemLink *link, guint keepalive)
       condition |= G_IO_OUT;
     done = self->eos_queued && g_queue_is_empty (&self->items) && self->error == NULL;
     stopping = self->stopping;
+    trains = self->training_begun;
     usable = self->link == link && self->error == NULL;
     g_mutex_unlock (&self->lock);
     if (done) {
@@ -163,14 +172,18 @@ serve (TandemSender *self, TandemLink *link, guint keepalive)
       return TRUE;
     }
     if (stopping)
-      say_stopped (self, link);
+      say_error (self, link, TANDEM_NET_ERROR_STOPPED,
+                 _("the sending pipeline was stopped in mid-stream"));
     if (stopping || !usable)
       return FALSE;
 
     status = tandem_link_read (link, &frame, &error);
-    if (status == TANDEM_LINK_FRAME) {
+    if (n_read != tandem_link_get_n_read (link)) {
+      n_read = tandem_link_get_n_read (link);
       heard = g_get_monotonic_time ();
-      if (handle_frame (self, frame, &error))
+    }
+    if (status == TANDEM_LINK_FRAME) {
+      if (handle_frame (self, link, frame, &error))
         continue;
     } else if (status == TANDEM_LINK_AGAIN) {
       gint64 left = silence < 0 ? -1 : MAX (heard + silence - g_get_monotonic_time (), 0);
@@ -186,7 +199,10 @@ serve (TandemSender *self, TandemLink *link, guint keepalive)
                    "%s closed the connection", tandem_link_get_peer (link));
     }
     GST_WARNING ("connection lost: %s", error->message);
+    if (trains && error->domain == TANDEM_NET_ERROR && error->code < 100)
+      say_error (self, link, error->code, error->message);
     tandem_link_shutdown (link);
+    g_propagate_error (lost, g_steal_pointer (&error));
     return FALSE;
   }
 }
@@ -242,13 +258,16 @@ tandem_sender_service (gpointer data)
 
   while (again && !done) {
     g_autoptr (GError) error = NULL;
+    g_autoptr (GError) lost = NULL;
     guint keepalive = 0;
     TandemLink *link = tandem_sender_open_link (self, &keepalive, &error);
 
     if (link != NULL) {
       GST_INFO ("connected to %s", tandem_link_get_peer (link));
-      done = serve (self, link, keepalive);
+      done = serve (self, link, keepalive, &lost);
       g_mutex_lock (&self->lock);
+      if (!done)
+        tandem_sender_fail_training_locked (self, lost);
       g_clear_pointer (&self->link, tandem_link_unref);
       self->unsent = NULL;
       g_mutex_unlock (&self->lock);

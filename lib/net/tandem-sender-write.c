@@ -66,6 +66,13 @@ begin_item_locked (TandemSender *self, TandemSenderItem *item)
     self->frames_sent++;
     self->bytes_sent += item->payload;
   }
+  if (item->training && (self->link_features & TANDEM_FRAME_FEATURE_TRAINING) == 0) {
+    tandem_sender_fail_locked (self, g_error_new (TANDEM_NET_ERROR, TANDEM_NET_ERROR_VERSION,
+        _("The device at %s does not train: its version of Tandem is too old. Install a newer one "
+          "there."), tandem_link_get_peer (self->link)));
+    return FALSE;
+  }
+  self->training_begun |= item->training;
   put_frame (self->control, item->caps, &self->caps_sent);
   put_frame (self->control, item->segment, &self->segment_sent);
   item->begun = TRUE;

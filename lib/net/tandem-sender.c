@@ -32,6 +32,7 @@ tandem_sender_finalize (GObject *object)
 
   g_assert (self->thread == NULL);
   g_queue_clear_full (&self->items, (GDestroyNotify) tandem_sender_item_free);
+  tandem_sender_clear_training (self);
   g_clear_pointer (&self->caps, g_bytes_unref);
   g_clear_pointer (&self->segment, g_bytes_unref);
   g_clear_pointer (&self->caps_sent, g_bytes_unref);
@@ -66,6 +67,7 @@ tandem_sender_init (TandemSender *self)
   self->cancellable = g_cancellable_new ();
   self->wake = g_cancellable_new ();
   self->next_sequence = 1;
+  tandem_sender_init_training (self);
   for (i = 0; i < sizeof self->stream_id; i += 4) {
     guint32 r = g_random_int ();
 
@@ -143,6 +145,7 @@ tandem_sender_stop (TandemSender *sender)
   g_cancellable_cancel (sender->cancellable);
   g_cancellable_cancel (sender->wake);
   g_clear_pointer (&sender->thread, g_thread_join);
+  tandem_sender_stop_training (sender);
 
   g_mutex_lock (&sender->lock);
   items = sender->items;
@@ -195,8 +198,9 @@ tandem_sender_set_segment (TandemSender *sender, const GstSegment *segment)
   g_mutex_unlock (&sender->lock);
 }
 
-static void
-append_locked (TandemSender *self, TandemSenderItem *item)
+/* Queues a frame, and writes it if the connection takes it. */
+void
+tandem_sender_append_locked (TandemSender *self, TandemSenderItem *item)
 {
   item->caps = self->caps != NULL ? g_bytes_ref (self->caps) : NULL;
   item->segment = self->segment != NULL ? g_bytes_ref (self->segment) : NULL;
@@ -334,8 +338,10 @@ tandem_sender_send (TandemSender *sender, GstBuffer *buffer, GCancellable *cance
     else
       item = tandem_sender_item_new_buffer (sender->next_sequence, &sender->info, buffer, error);
   }
-  if (item != NULL)
-    append_locked (sender, item);
+  if (item != NULL) {
+    tandem_sender_await_gradient_locked (sender, item);
+    tandem_sender_append_locked (sender, item);
+  }
   g_mutex_unlock (&sender->lock);
   return item != NULL;
 }
@@ -359,7 +365,7 @@ tandem_sender_finish (TandemSender *sender, GCancellable *cancellable, GError **
   g_mutex_lock (&sender->lock);
   if (!sender->eos_queued && sender->error == NULL) {
     sender->eos_queued = TRUE;
-    append_locked (sender, tandem_sender_item_new_eos (sender->next_sequence));
+    tandem_sender_append_locked (sender, tandem_sender_item_new_eos (sender->next_sequence));
   }
   settled = wait_locked (sender, is_settled_locked, cancellable, error);
   g_mutex_unlock (&sender->lock);
@@ -371,13 +377,16 @@ tandem_sender_finish (TandemSender *sender, GCancellable *cancellable, GError **
  * @sender: a sender
  *
  * Forgets what was not sent yet and tells the receiver that what was sent is no
- * longer wanted. Any thread may call it.
+ * longer wanted. Gradients that come back for it are dropped, and micro-batches
+ * count from 0 again. Any thread may call it.
  */
 void
 tandem_sender_flush (TandemSender *sender)
 {
   g_autoptr (GPtrArray) dropped =
       g_ptr_array_new_with_free_func ((GDestroyNotify) tandem_sender_item_free);
+  GQueue gradients;
+  gboolean agreed = FALSE;
   GList *l;
 
   g_mutex_lock (&sender->lock);
@@ -390,17 +399,25 @@ tandem_sender_flush (TandemSender *sender)
       tandem_sender_count_locked (sender, item, -1);
     if (item->type == TANDEM_FRAME_EOS)
       sender->eos_queued = FALSE;
+    agreed |= item->agreement;
     sender->next_sequence = item->sequence;
     g_queue_delete_link (&sender->items, l);
     g_ptr_array_add (dropped, item);
   }
   for (l = sender->items.head; l != NULL; l = l->next)
     ((TandemSenderItem *) l->data)->flushed = TRUE;
-  if (sender->next_sequence > 1 && !sender->eos_queued && sender->error == NULL)
-    append_locked (sender, tandem_sender_item_new_event (sender->next_sequence,
-                                                         TANDEM_FRAME_EVENT_FLUSH));
+  gradients = tandem_sender_flush_training_locked (sender, sender->next_sequence);
+  if (!sender->eos_queued && sender->error == NULL) {
+    if (sender->next_sequence > 1)
+      tandem_sender_append_locked (sender,
+          tandem_sender_item_new_event (sender->next_sequence, TANDEM_FRAME_EVENT_FLUSH));
+    if (agreed)
+      tandem_sender_append_locked (sender,
+          tandem_sender_item_new_training (sender->next_sequence, sender->training));
+  }
   g_cond_broadcast (&sender->cond);
   g_mutex_unlock (&sender->lock);
+  tandem_sender_free_gradients (&gradients);
 }
 
 /**

@@ -7,6 +7,7 @@
 #include "tandem-export.h"
 #include "net/tandem-net-error.h"
 #include "stream/tandem-caps.h"
+#include "stream/tandem-training-events.h"
 
 G_BEGIN_DECLS
 
@@ -27,7 +28,8 @@ G_BEGIN_DECLS
  * connection is made again and what was not acknowledged goes over it again.
  *
  * One thread sends; a thread of the sender's own connects, reads what comes
- * back and sends again. Receipts are completed in that thread.
+ * back and sends again. Receipts are completed in that thread. In training a
+ * third thread hands over the gradients that come back.
  */
 TANDEM_API
 G_DECLARE_FINAL_TYPE (TandemSender, tandem_sender, TANDEM, SENDER, GObject)
@@ -44,10 +46,28 @@ G_DECLARE_FINAL_TYPE (TandemSender, tandem_sender, TANDEM, SENDER, GObject)
 typedef void (*TandemSenderFunc) (TandemSender *sender, const GError *error,
                                   gpointer user_data);
 
+/**
+ * TandemSenderGradientFunc:
+ * @sender: the sender
+ * @info: what goes with the gradient
+ * @rows: (transfer none): rows of float32; of a micro-batch that was sent, and as many
+ *   elements as that one has
+ * @user_data: what was given to tandem_sender_start()
+ *
+ * Called for each gradient that comes back, in a thread of its own with no lock
+ * held, one after the other. It may take its time: nothing else waits for it but
+ * tandem_sender_stop().
+ */
+typedef void (*TandemSenderGradientFunc) (TandemSender *sender, const TandemGradientInfo *info,
+                                          GstBuffer *rows, gpointer user_data);
+
 TANDEM_API
 TandemSender *tandem_sender_new (const char *host, guint16 port, guint window,
                                  guint64 window_bytes, guint reconnect_timeout,
                                  guint max_payload);
+
+TANDEM_API
+void tandem_sender_set_gradient_func (TandemSender *sender, TandemSenderGradientFunc gradient);
 
 TANDEM_API
 void tandem_sender_start (TandemSender *sender, TandemSenderFunc failed, gpointer user_data);
@@ -71,6 +91,9 @@ gboolean tandem_sender_wait_for_room (TandemSender *sender, GCancellable *cancel
 TANDEM_API
 gboolean tandem_sender_send (TandemSender *sender, GstBuffer *buffer, GCancellable *cancellable,
                              GError **error);
+
+TANDEM_API
+gboolean tandem_sender_send_event (TandemSender *sender, GstEvent *event, GError **error);
 
 TANDEM_API
 gboolean tandem_sender_finish (TandemSender *sender, GCancellable *cancellable, GError **error);

@@ -205,32 +205,31 @@ dropout (const TandemDropoutBits *bits, guint first_row, guint n_rows, guint wid
 static void
 softmax (float *x, guint n_rows, guint length, gsize stride, float scale)
 {
-  guint padded = (length + VL - 1) / VL * VL, r, j;
+  guint whole = length / VL * VL, rest = length - whole, r, j;
 
   for (r = 0; r < n_rows; r++, x += stride) {
-    vf max, sum = v_set1 (0.0f), inverse;
-    float top;
+    vf max = v_set1 (-INFINITY), sum = v_set1 (0.0f), e;
+    float top, inverse;
 
-    for (j = length; j < padded; j++)
-      x[j] = -INFINITY;
-    max = v_load (x);
-    for (j = VL; j < padded; j += VL)
+    for (j = 0; j < whole; j += VL)
       max = v_max (max, v_load (x + j));
+    if (rest > 0)
+      max = v_max (max, v_load_n_or (x + j, rest, -INFINITY));
     top = v_max_lane (max);
 
-    for (j = 0; j < padded; j += VL) {
-      vf e = v_exp ((v_load (x + j) - top) * scale);
-
+    for (j = 0; j < whole; j += VL) {
+      e = v_exp ((v_load (x + j) - top) * scale);
       v_store (x + j, e);
       sum += e;
     }
-    /* What pads the row must not count. */
-    for (j = length; j < padded; j++) {
-      sum[j % VL] -= x[j];
-      x[j] = 0.0f;
+    if (rest > 0) {
+      /* What pads the row must not count. */
+      e = v_keep_n (v_exp ((v_load_n_or (x + j, rest, top) - top) * scale), rest);
+      v_store (x + j, e);
+      sum += e;
     }
-    inverse = v_set1 (1.0f / v_sum (sum));
-    for (j = 0; j < padded; j += VL)
+    inverse = 1.0f / v_sum (sum);
+    for (j = 0; j < length; j += VL)
       v_store (x + j, v_load (x + j) * inverse);
   }
 }

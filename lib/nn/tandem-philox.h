@@ -21,6 +21,7 @@ typedef guint64 vq __attribute__ ((vector_size (VL * 4)));
 typedef struct
 {
   vq words[PHILOX_ROUNDS][2];
+  vq lanes;                     /* 0, 1, ... */
 } PhiloxKeys;
 
 /* The products of the low halves of the lanes. */
@@ -49,6 +50,8 @@ philox_expand_key (const guint32 key[2])
     k0 += 0x9e3779b9;
     k1 += 0xbb67ae85;
   }
+  for (i = 0; i < VL / 2; i++)
+    keys.lanes[i] = i;
   return keys;
 }
 
@@ -59,12 +62,9 @@ philox (const PhiloxKeys *keys, const guint32 counter[4], vi numbers[4])
 {
   const vq m0 = 0xd2511f53 - (vq) { 0 }, m1 = 0xcd9e8d57 - (vq) { 0 };
   /* The high halves of lanes hold what multiplications do not look at. */
-  vq c0 = counter[0] - (vq) { 0 }, c1 = counter[1] - (vq) { 0 };
+  vq c0 = counter[0] + keys->lanes, c1 = counter[1] - (vq) { 0 };
   vq c2 = counter[2] - (vq) { 0 }, c3 = counter[3] - (vq) { 0 };
   guint i;
-
-  for (i = 0; i < VL / 2; i++)
-    c0[i] += i;
 
 #pragma GCC unroll 10
   for (i = 0; i < PHILOX_ROUNDS; i++) {

@@ -65,9 +65,16 @@ tanh_vector (vf x)
 }
 
 static inline vf
+v_abs (vf x)
+{
+  return (vf) ((vi) x & G_MAXINT32);
+}
+
+/* With r = 1 - tanh(|x|), which is exact where tanh is not, r (2 - r). */
+static inline vf
 tanh_derivative_vector (vf x)
 {
-  vf rest = tanh_rest_vector (x);
+  vf rest = tanh_rest_vector (v_abs (x));
 
   return rest * (2.0f - rest);
 }
@@ -90,9 +97,8 @@ gelu_tanh_derivative_vector (vf x)
   vf square = c * c;
   vf inner = (c * square * 0.044715f + c) * 0.79788456080286536f;
   vf slope = (square * 0.134145f + 1.0f) * 0.79788456080286536f;
-  vf rest = tanh_rest_vector (inner);
 
-  return 0.5f * (2.0f - rest + c * slope * rest * (2.0f - rest));
+  return 0.5f * (tanh_vector (inner) + 1.0f + c * slope * tanh_derivative_vector (inner));
 }
 
 static inline vf

@@ -19,6 +19,35 @@ v_load_n (const float *p, guint n)
 #endif
 }
 
+/* n < VL floats, then fill. */
+static inline vf
+v_load_n_or (const float *p, guint n, float fill)
+{
+#if defined (__AVX512F__)
+  return _mm512_mask_loadu_ps (v_set1 (fill), (1u << n) - 1, p);
+#else
+  float lanes[VL];
+
+  v_store (lanes, v_set1 (fill));
+  memcpy (lanes, p, n * sizeof (float));
+  return v_load (lanes);
+#endif
+}
+
+/* The first n < VL lanes, then zeros. */
+static inline vf
+v_keep_n (vf v, guint n)
+{
+#if defined (__AVX512F__)
+  return _mm512_maskz_mov_ps ((1u << n) - 1, v);
+#else
+  float lanes[VL];
+
+  v_store (lanes, v);
+  return v_load_n (lanes, n);
+#endif
+}
+
 static inline void
 v_store_n (float *p, vf v, guint n)
 {

@@ -227,6 +227,9 @@ v_load_bf16 (const guint16 *p)
 static inline float
 v_max_lane (vf v)
 {
+#if defined (__AVX512F__)
+  return _mm512_reduce_max_ps (v);
+#else
   float lanes[VL], max;
   guint i;
 
@@ -235,6 +238,7 @@ v_max_lane (vf v)
   for (i = 1; i < VL; i++)
     max = MAX (max, lanes[i]);
   return max;
+#endif
 }
 
 /* exp(x) for x <= 88, relative error below 2e-7; below -87 it is 0 or nearly. Of a number and a

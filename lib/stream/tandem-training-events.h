@@ -61,11 +61,21 @@ struct _TandemTrainingInfo
   guint64 first_step;
 };
 
+/**
+ * TANDEM_GRADIENT_ANNOUNCEMENT:
+ *
+ * The micro-batch of a gradient without rows, which the loss sends as soon as training
+ * begins: its depth tells each stage how many others are behind it, and so how many
+ * micro-batches it may keep in flight.
+ */
+#define TANDEM_GRADIENT_ANNOUNCEMENT G_MAXUINT64
+
 typedef struct _TandemGradientInfo TandemGradientInfo;
 
 /**
  * TandemGradientInfo:
- * @micro_batch: which micro-batch of the stream, counted from 0
+ * @micro_batch: which micro-batch of the stream, counted from 0, or
+ *   %TANDEM_GRADIENT_ANNOUNCEMENT
  * @depth: how many stages are behind the receiver of the event, 0 at the loss
  * @squared_norm: sum of the squares of all gradients of the step behind the receiver; only in
  *   the last gradient of a step, 0 elsewhere
@@ -101,6 +111,9 @@ struct _TandemStepInfo
   guint n_sequences;
   double squared_norm;
 };
+
+TANDEM_API
+gboolean tandem_training_info_is_valid (const TandemTrainingInfo *info);
 
 /* Down the pipeline, before the first micro-batch; sticky. */
 TANDEM_API

@@ -14,6 +14,27 @@ static const TandemFrameLimits limits = {
   .max_header = 1 << 16, .max_payload = 1 << 16, .max_sequences = 256,
 };
 
+/* What is a valid event comes out of a frame again as it went in. */
+static void
+parse_event (const TandemFrame *frame)
+{
+  g_autoptr (GstEvent) event = NULL;
+  TandemGradientInfo gradient;
+  guint kind;
+
+  if (!tandem_frame_parse_event (frame, &kind, NULL))
+    return;
+  if (kind == TANDEM_FRAME_EVENT_GRADIENT)
+    tandem_frame_parse_gradient (frame, &gradient, NULL);
+  event = tandem_frame_parse_training_event (frame, NULL);
+  if (event != NULL) {
+    g_autoptr (GByteArray) bytes = g_byte_array_new ();
+
+    g_assert_true (tandem_frame_append_training_event (bytes, frame->sequence, event));
+    g_assert_cmpuint (bytes->len - TANDEM_FRAME_FIXED_SIZE, <=, frame->header_size);
+  }
+}
+
 static void
 parse (const TandemFrame *frame, TandemStreamInfo *info)
 {
@@ -23,7 +44,6 @@ parse (const TandemFrame *frame, TandemStreamInfo *info)
   TandemAck ack;
   GstSegment segment;
   guint64 frames, bytes;
-  guint kind;
 
   switch (frame->type) {
     case TANDEM_FRAME_HELLO:
@@ -42,7 +62,7 @@ parse (const TandemFrame *frame, TandemStreamInfo *info)
       tandem_frame_parse_segment (frame, &segment, &error);
       break;
     case TANDEM_FRAME_EVENT:
-      tandem_frame_parse_event (frame, &kind, &error);
+      parse_event (frame);
       break;
     case TANDEM_FRAME_ACK:
       tandem_frame_parse_ack (frame, &ack, &error);
@@ -70,6 +90,7 @@ decode (const uint8_t *data, size_t size)
   while (size > 0) {
     const TandemFrame *frame = tandem_frame_decoder_get_frame (decoder);
     g_autoptr (GstBuffer) buffer = NULL;
+    TandemGradientInfo gradient;
     gsize space, n;
     guint8 *to = tandem_frame_decoder_get_space (decoder, &space);
 
@@ -84,6 +105,14 @@ decode (const uint8_t *data, size_t size)
       case TANDEM_DECODE_MORE:
         break;
       case TANDEM_DECODE_PAYLOAD:
+        if (frame->type == TANDEM_FRAME_EVENT) {
+          if (!tandem_frame_parse_gradient (frame, &gradient, NULL))
+            return;
+          g_free (payload);
+          payload = g_malloc (frame->payload_size);
+          tandem_frame_decoder_set_payload (decoder, payload);
+          break;
+        }
         buffer = tandem_frame_parse_buffer (frame, &info, &limits, NULL);
         if (buffer == NULL)
           return;

@@ -14,6 +14,8 @@
 static const char *const sample_names[] = {
   "hello-sender", "hello-receiver", "caps-tokens", "caps-activations", "caps-logits", "segment",
   "buffer", "event-keepalive", "event-done", "event-flush", "ack", "credit", "eos", "error",
+  "hello-training", "event-training", "event-drain", "event-step", "event-checkpoint",
+  "event-gradient",
 };
 
 static inline void
@@ -99,6 +101,60 @@ sample_append_buffer (GByteArray *out, guint64 sequence)
   gst_buffer_unmap (buffer, &map);
 }
 
+static inline void
+sample_training (TandemTrainingInfo *info)
+{
+  *info = (TandemTrainingInfo) {
+    .schedule = TANDEM_SCHEDULE_1F1B, .micro_batches = 16, .learning_rate = 0.0005,
+    .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_norm = 1.0,
+    .warmup_steps = 100, .total_steps = 5000, .cosine = TRUE, .first_step = 250,
+  };
+}
+
+static inline void
+sample_gradient (TandemGradientInfo *info)
+{
+  *info = (TandemGradientInfo) {
+    .micro_batch = 40, .depth = 1, .squared_norm = 0.1, .n_sequences = 2, .loss = 1.0 / 3,
+    .n_correct = -1,
+  };
+}
+
+static inline void
+sample_append_gradient (GByteArray *out, guint64 sequence)
+{
+  g_autoptr (GstBuffer) buffer = sample_buffer ();
+  TandemGradientInfo info;
+  GOutputVector vector;
+  GstMapInfo map;
+
+  sample_gradient (&info);
+  gst_buffer_map (buffer, &map, GST_MAP_READ);
+  vector.buffer = map.data;
+  vector.size = map.size;
+  tandem_frame_append_gradient (out, sequence, &info, &vector, 1);
+  g_byte_array_append (out, map.data, map.size);
+  gst_buffer_unmap (buffer, &map);
+}
+
+static inline GstEvent *
+sample_training_event (const char *name)
+{
+  const TandemStepInfo step = { .step = 250, .n_sequences = 512, .squared_norm = 2.0 / 3 };
+  TandemTrainingInfo training;
+
+  sample_training (&training);
+  if (g_str_equal (name, "event-training"))
+    return tandem_event_new_training (&training);
+  if (g_str_equal (name, "event-drain"))
+    return tandem_event_new_drain (250);
+  if (g_str_equal (name, "event-step"))
+    return tandem_event_new_step (&step);
+  if (g_str_equal (name, "event-checkpoint"))
+    return tandem_event_new_checkpoint (G_MAXUINT64 - 1);
+  return NULL;
+}
+
 static inline GByteArray *
 sample_frame (const char *name)
 {
@@ -107,8 +163,17 @@ sample_frame (const char *name)
   const TandemAck ack = { .first = 3, .last = 5, .status = TANDEM_ACK_DROPPED };
   GstSegment segment;
   TandemHello hello;
+  g_autoptr (GstEvent) event = sample_training_event (name);
 
-  if (g_str_equal (name, "hello-sender")) {
+  if (event != NULL) {
+    g_assert_true (tandem_frame_append_training_event (out, 45, event));
+  } else if (g_str_equal (name, "event-gradient")) {
+    sample_append_gradient (out, 42);
+  } else if (g_str_equal (name, "hello-training")) {
+    sample_hello (&hello, TANDEM_ROLE_SENDER);
+    hello.features = hello.features_required = TANDEM_FRAME_FEATURE_TRAINING;
+    tandem_frame_append_hello (out, &hello);
+  } else if (g_str_equal (name, "hello-sender")) {
     sample_hello (&hello, TANDEM_ROLE_SENDER);
     tandem_frame_append_hello (out, &hello);
   } else if (g_str_equal (name, "hello-receiver")) {

@@ -30,6 +30,7 @@ feed (TandemFrameDecoder *decoder, const guint8 *data, gsize size, gsize piece, 
     gsize n = MIN (MIN (space, piece), size);
     const TandemFrame *frame = tandem_frame_decoder_get_frame (decoder);
     g_autoptr (GstBuffer) buffer = NULL;
+    TandemGradientInfo gradient;
 
     memcpy (to, data, n);
     data += n;
@@ -40,6 +41,13 @@ feed (TandemFrameDecoder *decoder, const guint8 *data, gsize size, gsize piece, 
       case TANDEM_DECODE_MORE:
         break;
       case TANDEM_DECODE_PAYLOAD:
+        if (frame->type == TANDEM_FRAME_EVENT) {
+          if (!tandem_frame_parse_gradient (frame, &gradient, error))
+            return FALSE;
+          g_assert_cmpuint (frame->payload_size, <=, sizeof seen->payload);
+          tandem_frame_decoder_set_payload (decoder, seen->payload);
+          break;
+        }
         buffer = tandem_frame_parse_buffer (
             frame, &info, tandem_frame_decoder_get_limits (decoder), error);
         if (buffer == NULL)
@@ -384,6 +392,61 @@ test_buffer_round_trip (void)
   g_assert_cmpmem (a->labels, 8, b->labels, 8);
 }
 
+static void
+test_training_round_trip (void)
+{
+  static const char *const names[] = {
+    "event-training", "event-drain", "event-step", "event-checkpoint",
+  };
+  g_autoptr (TandemFrameDecoder) decoder = tandem_frame_decoder_new (&limits);
+  g_autoptr (GByteArray) bytes = sample_frame ("event-gradient"), nothing = g_byte_array_new ();
+  g_autoptr (GstBuffer) rows = sample_buffer ();
+  g_autoptr (GstEvent) eos = gst_event_new_eos ();
+  g_autoptr (GError) error = NULL;
+  TandemGradientInfo before, after;
+  g_auto (TandemStreamInfo) info = { 0 };
+  const TandemFrame *frame;
+  guint i;
+
+  for (i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autoptr (GByteArray) one = sample_frame (names[i]);
+    g_autoptr (GstEvent) a = sample_training_event (names[i]), b = NULL;
+
+    frame = decode (decoder, one);
+    g_assert_cmpuint (frame->sequence, ==, 45);
+    b = tandem_frame_parse_training_event (frame, &error);
+    g_assert_no_error (error);
+    g_assert_cmpint (GST_EVENT_TYPE (a), ==, GST_EVENT_TYPE (b));
+    g_assert_true (gst_structure_is_equal (gst_event_get_structure (a),
+                                           gst_event_get_structure (b)));
+    g_assert_false (tandem_frame_parse_gradient (frame, &after, &error));
+    g_assert_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL);
+    g_clear_error (&error);
+  }
+  g_assert_false (tandem_frame_append_training_event (nothing, 1, eos));
+  g_assert_cmpuint (nothing->len, ==, 0);
+
+  frame = decode (decoder, bytes);
+  g_assert_true (tandem_frame_parse_gradient (frame, &after, &error));
+  g_assert_null (tandem_frame_parse_training_event (frame, &error));
+  g_assert_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL);
+  sample_gradient (&before);
+  g_assert_cmpuint (frame->sequence, ==, 42);
+  g_assert_cmpuint (after.micro_batch, ==, before.micro_batch);
+  g_assert_cmpuint (after.depth, ==, before.depth);
+  g_assert_cmpuint (after.n_sequences, ==, before.n_sequences);
+  g_assert_cmpint (after.n_correct, ==, before.n_correct);
+  g_assert_true (after.squared_norm == before.squared_norm && after.loss == before.loss);
+  g_assert_cmpint (gst_buffer_memcmp (rows, 0, frame->payload, frame->payload_size), ==, 0);
+
+  sample_stream_info (&info, TANDEM_STREAM_ACTIVATIONS);
+  info.format = TANDEM_ROW_FORMAT_Q8;
+  g_assert_cmpuint (tandem_frame_get_gradient_size (&info, 7), ==, 7 * SAMPLE_WIDTH * 4);
+  info.width = 65536;
+  g_assert_cmpuint (tandem_frame_get_gradient_size (&info, G_MAXUINT32), ==,
+                    G_GUINT64_CONSTANT (0xffffffff) << 18);
+}
+
 /* What a later minor version may add: a longer header, an event of a new kind with payload, a
  * frame of a new type. */
 static void
@@ -394,7 +457,7 @@ test_additions_are_skipped (void)
   g_autoptr (GByteArray) other = sample_frame ("event-done");
   g_autoptr (GError) error = NULL;
   const guint8 more[9000] = { 1, 2, 3 };
-  const guint8 kind[] = { 16, 0 }, type = 77, none = 0, required = 1, minor = 9;
+  const guint8 kind[] = { 32, 0 }, type = 77, none = 0, required = 1, minor = 9;
   Seen seen = { 0 };
   guint64 frames, n_bytes;
   guint k;
@@ -410,7 +473,7 @@ test_additions_are_skipped (void)
   patch_u32 (event, 12, sizeof more);
   patch (event, 40, kind, 2);
   g_assert_true (tandem_frame_parse_event (decode (decoder, event), &k, &error));
-  g_assert_cmpuint (k, ==, 16);
+  g_assert_cmpuint (k, ==, 32);
 
   g_byte_array_append (other, more, sizeof more);
   patch_u32 (other, 12, sizeof more);
@@ -479,6 +542,16 @@ test_bad_fields (void)
     { "ack", 40, 0 },
     { "ack", 40, 6 },
     { "ack", 48, 2 },
+    { "event-training", 40 + 4, 3 },                    /* schedule */
+    { "event-training", 40 + 4, 0xffffffff },
+    { "event-training", 40 + 8, 0 },                    /* micro-batches */
+    { "event-training", 40 + 20, 0x7ff80000 },          /* rate NaN */
+    { "event-training", 40 + 28, 0xbff00000 },          /* decay -1 */
+    { "event-training", 40 + 36, 0x3ff00000 },          /* beta 1 */
+    { "event-training", 40 + 60, 0x7ff00000 },          /* norm infinite */
+    { "event-training", 40, 99 },                       /* no kind of training */
+    { "event-gradient", 24, 0 },                        /* of no micro-batch */
+    { "event-gradient", 40 + 20, 0xfffffffe },          /* right: -2 */
     { "hello-sender", 40, 2 },
     { "hello-sender", 56, 0 },
   };
@@ -494,8 +567,15 @@ test_bad_fields (void)
     TandemAck ack;
     GstSegment segment;
     gboolean accepted = TRUE;
+    g_autoptr (GstEvent) event = NULL;
+    Seen seen = { 0 };
 
     patch_u32 (bytes, lies[i].offset, lies[i].value);
+    if (g_str_equal (lies[i].frame, "event-gradient")) {
+      g_assert_false (feed (decoder, bytes->data, bytes->len, 100000, &seen, &error));
+      g_assert_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL);
+      continue;
+    }
     frame = decode (decoder, bytes);
     switch (frame->type) {
       case TANDEM_FRAME_CAPS:
@@ -506,6 +586,10 @@ test_bad_fields (void)
         break;
       case TANDEM_FRAME_ACK:
         accepted = tandem_frame_parse_ack (frame, &ack, &error);
+        break;
+      case TANDEM_FRAME_EVENT:
+        event = tandem_frame_parse_training_event (frame, &error);
+        accepted = event != NULL;
         break;
       case TANDEM_FRAME_HELLO:
         accepted = tandem_frame_parse_hello (frame, &hello, &error);
@@ -574,6 +658,7 @@ main (int argc, char **argv)
   g_test_add_func ("/net/frame/buffer-lies", test_buffer_lies);
   g_test_add_func ("/net/frame/round-trip", test_round_trip);
   g_test_add_func ("/net/frame/buffer-round-trip", test_buffer_round_trip);
+  g_test_add_func ("/net/frame/training-round-trip", test_training_round_trip);
   g_test_add_func ("/net/frame/additions-are-skipped", test_additions_are_skipped);
   g_test_add_func ("/net/frame/strangers", test_strangers);
   g_test_add_func ("/net/frame/bad-fields", test_bad_fields);

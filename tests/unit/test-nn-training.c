@@ -130,6 +130,39 @@ test_linear (void)
   }
 }
 
+/* The bits of gradients do not depend on where in memory the numbers lie. */
+static void
+test_linear_repeats (void)
+{
+  const gsize rows = 1500, n_in = 37, n_out = 50;
+  g_autoptr (GRand) rand = g_rand_new_with_seed (5);
+  g_autofree double *x = random_doubles (rand, rows * n_in, 1.0);
+  g_autofree double *w = random_doubles (rand, n_in * n_out, 1.0);
+  g_autofree double *d_y = random_doubles (rand, rows * n_out, 1.0);
+  g_autofree float *first = NULL;
+  guint shift;
+
+  for (shift = 0; shift < 4; shift++) {
+    g_autofree float *fx = g_new0 (float, rows * n_in + shift);
+    g_autofree float *fw = to_floats (w, n_in * n_out);
+    g_autofree float *fd_y = g_new0 (float, rows * n_out + shift);
+    /* Gradients of weight, bias and x, one after the other. */
+    gsize n = n_out * n_in + n_out + rows * n_in, i;
+    g_autofree float *d = g_new0 (float, n + shift);
+
+    for (i = 0; i < rows * n_in; i++)
+      fx[shift + i] = (float) x[i];
+    for (i = 0; i < rows * n_out; i++)
+      fd_y[shift + i] = (float) d_y[i];
+    g_assert_true (tandem_linear_train_backward (fx + shift, rows, fw, n_in, n_out, fd_y + shift,
+                                                 d + shift + n_out * n_in + n_out, FALSE,
+                                                 d + shift, d + shift + n_out * n_in, NULL));
+    if (shift == 0)
+      first = g_memdup2 (d, n * sizeof (float));
+    g_assert_cmpmem (first, n * sizeof (float), d + shift, n * sizeof (float));
+  }
+}
+
 typedef struct
 {
   guint n_rows;
@@ -311,6 +344,7 @@ main (int argc, char **argv)
   g_test_add_func ("/nn/training/gemm", test_gemm);
   g_test_add_func ("/nn/training/gemm/error", test_gemm_error);
   g_test_add_func ("/nn/training/linear", test_linear);
+  g_test_add_func ("/nn/training/linear/repeats", test_linear_repeats);
   g_test_add_func ("/nn/training/layer-norm", test_layer_norm);
   g_test_add_func ("/nn/training/nonlinearity", test_nonlinearity);
   g_test_add_func ("/nn/training/embed", test_embed);

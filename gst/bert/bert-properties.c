@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "bert-properties.h"
+
+#include "tandem-enums.h"
+
+#define DEFAULT_TRAINABLE FALSE
+#define DEFAULT_SCHEDULE TANDEM_SCHEDULE_1F1B_FLUSH
+#define DEFAULT_MICRO_BATCHES 1
+#define DEFAULT_LEARNING_RATE 5e-5
+#define DEFAULT_WEIGHT_DECAY 0.01
+#define DEFAULT_BETA1 0.9
+#define DEFAULT_BETA2 0.999
+#define DEFAULT_EPSILON 1e-8
+#define DEFAULT_MAX_NORM 1.0
+#define DEFAULT_WARMUP_STEPS 0
+#define DEFAULT_TOTAL_STEPS 0
+#define DEFAULT_COSINE FALSE
+#define DEFAULT_DROPOUT (-1.0)
+#define DEFAULT_SEED 0
+#define DEFAULT_CHECKPOINT NULL
+#define DEFAULT_CHECKPOINT_INTERVAL 0
+#define DEFAULT_RESUME FALSE
+
+enum
+{
+  PROP_TRAINABLE = BERT_PROPERTIES_FIRST,
+  PROP_SCHEDULE,
+  PROP_MICRO_BATCHES,
+  PROP_LEARNING_RATE,
+  PROP_WEIGHT_DECAY,
+  PROP_BETA1,
+  PROP_BETA2,
+  PROP_EPSILON,
+  PROP_MAX_NORM,
+  PROP_WARMUP_STEPS,
+  PROP_TOTAL_STEPS,
+  PROP_COSINE,
+  PROP_DROPOUT,
+  PROP_SEED,
+  PROP_CHECKPOINT,
+  PROP_CHECKPOINT_INTERVAL,
+  PROP_RESUME,
+};
+
+static void
+install_double (GObjectClass *klass, guint id, const char *name, const char *nick,
+                const char *blurb, double least, double most, double otherwise, GParamFlags flags)
+{
+  g_object_class_install_property (
+      klass, id, g_param_spec_double (name, nick, blurb, least, most, otherwise, flags));
+}
+
+static void
+install_uint64 (GObjectClass *klass, guint id, const char *name, const char *nick,
+                const char *blurb, guint64 otherwise, GParamFlags flags)
+{
+  g_object_class_install_property (
+      klass, id,
+      g_param_spec_uint64 (name, nick, blurb, 0, G_MAXUINT64, otherwise, flags));
+}
+
+static void
+install_boolean (GObjectClass *klass, guint id, const char *name, const char *nick,
+                 const char *blurb, gboolean otherwise, GParamFlags flags)
+{
+  g_object_class_install_property (klass, id,
+                                   g_param_spec_boolean (name, nick, blurb, otherwise, flags));
+}
+
+void
+bert_properties_install (GObjectClass *klass, GParamFlags flags)
+{
+  install_boolean (klass, PROP_TRAINABLE, "trainable", "Trainable",
+                   "Train the layers: keep what backward passes need, and change weights",
+                   DEFAULT_TRAINABLE, flags);
+  g_object_class_install_property (
+      klass, PROP_SCHEDULE,
+      g_param_spec_enum ("schedule", "Schedule",
+                         "In which order stages work; the first stage tells the others, this as "
+                         "all that follows but dropout, seed and checkpoint",
+                         TANDEM_TYPE_SCHEDULE_KIND, DEFAULT_SCHEDULE, flags));
+  g_object_class_install_property (
+      klass, PROP_MICRO_BATCHES,
+      g_param_spec_uint ("micro-batches", "Micro-batches", "Buffers a step; with 1f1b each is one",
+                         1, G_MAXUINT16, DEFAULT_MICRO_BATCHES, flags));
+  install_double (klass, PROP_LEARNING_RATE, "learning-rate", "Learning rate",
+                  "AdamW's highest learning rate", 0.0, 10.0, DEFAULT_LEARNING_RATE, flags);
+  install_double (klass, PROP_WEIGHT_DECAY, "weight-decay", "Weight decay",
+                  "Decoupled decay of matrices, in units of the learning rate", 0.0, 10.0,
+                  DEFAULT_WEIGHT_DECAY, flags);
+  install_double (klass, PROP_BETA1, "beta1", "Beta 1", "How much of AdamW's first moment stays",
+                  0.0, 0.999999, DEFAULT_BETA1, flags);
+  install_double (klass, PROP_BETA2, "beta2", "Beta 2", "How much of AdamW's second moment stays",
+                  0.0, 0.999999, DEFAULT_BETA2, flags);
+  install_double (klass, PROP_EPSILON, "epsilon", "Epsilon",
+                  "Added to the root of AdamW's second moment", 0.0, 1.0, DEFAULT_EPSILON, flags);
+  install_double (klass, PROP_MAX_NORM, "max-norm", "Maximum norm",
+                  "Longer gradients are shortened to this norm (0: never)", 0.0, G_MAXDOUBLE,
+                  DEFAULT_MAX_NORM, flags);
+  install_uint64 (klass, PROP_WARMUP_STEPS, "warmup-steps", "Warm-up steps",
+                  "Steps in which the learning rate rises to its highest", DEFAULT_WARMUP_STEPS,
+                  flags);
+  install_uint64 (klass, PROP_TOTAL_STEPS, "total-steps", "Total steps",
+                  "Steps after which the learning rate is 0 (0: it does not fall)",
+                  DEFAULT_TOTAL_STEPS, flags);
+  install_boolean (klass, PROP_COSINE, "cosine", "Cosine",
+                   "Let the learning rate fall as a cosine rather than a line", DEFAULT_COSINE,
+                   flags);
+  install_double (klass, PROP_DROPOUT, "dropout", "Dropout",
+                  "Rate of all dropouts (-1: as the model's configuration says)", -1.0, 0.99,
+                  DEFAULT_DROPOUT, flags);
+  install_uint64 (klass, PROP_SEED, "seed", "Seed",
+                  "Of the dropout; the same seed gives the same weights", DEFAULT_SEED, flags);
+  g_object_class_install_property (
+      klass, PROP_CHECKPOINT,
+      g_param_spec_string ("checkpoint", "Checkpoint",
+                           "File to which the state of this stage goes, at the end and on the way "
+                           "(unset: none)", DEFAULT_CHECKPOINT, flags));
+  install_uint64 (klass, PROP_CHECKPOINT_INTERVAL, "checkpoint-interval", "Checkpoint interval",
+                  "Steps from one checkpoint of all stages to the next (0: only at the end)",
+                  DEFAULT_CHECKPOINT_INTERVAL, flags);
+  install_boolean (klass, PROP_RESUME, "resume", "Resume",
+                   "Go on from the checkpoint where there is one; the same data must come again, "
+                   "and what was done is skipped", DEFAULT_RESUME, flags);
+}
+
+gboolean
+bert_properties_set (BertTrainerSettings *settings, guint id, const GValue *value)
+{
+  TandemTrainingInfo *info = &settings->info;
+
+  switch (id) {
+    case PROP_TRAINABLE:
+      settings->trainable = g_value_get_boolean (value);
+      return TRUE;
+    case PROP_SCHEDULE:
+      info->schedule = g_value_get_enum (value);
+      return TRUE;
+    case PROP_MICRO_BATCHES:
+      info->micro_batches = g_value_get_uint (value);
+      return TRUE;
+    case PROP_LEARNING_RATE:
+      info->learning_rate = g_value_get_double (value);
+      return TRUE;
+    case PROP_WEIGHT_DECAY:
+      info->weight_decay = g_value_get_double (value);
+      return TRUE;
+    case PROP_BETA1:
+      info->beta1 = g_value_get_double (value);
+      return TRUE;
+    case PROP_BETA2:
+      info->beta2 = g_value_get_double (value);
+      return TRUE;
+    case PROP_EPSILON:
+      info->epsilon = g_value_get_double (value);
+      return TRUE;
+    case PROP_MAX_NORM:
+      info->max_norm = g_value_get_double (value);
+      return TRUE;
+    case PROP_WARMUP_STEPS:
+      info->warmup_steps = g_value_get_uint64 (value);
+      return TRUE;
+    case PROP_TOTAL_STEPS:
+      info->total_steps = g_value_get_uint64 (value);
+      return TRUE;
+    case PROP_COSINE:
+      info->cosine = g_value_get_boolean (value);
+      return TRUE;
+    case PROP_DROPOUT:
+      settings->options.hidden_dropout = g_value_get_double (value);
+      settings->options.attention_dropout = g_value_get_double (value);
+      settings->options.classifier_dropout = g_value_get_double (value);
+      return TRUE;
+    case PROP_SEED:
+      settings->options.seed = g_value_get_uint64 (value);
+      return TRUE;
+    case PROP_CHECKPOINT:
+      g_free (settings->checkpoint);
+      settings->checkpoint = g_value_dup_string (value);
+      return TRUE;
+    case PROP_CHECKPOINT_INTERVAL:
+      settings->checkpoint_interval = g_value_get_uint64 (value);
+      return TRUE;
+    case PROP_RESUME:
+      settings->resume = g_value_get_boolean (value);
+      return TRUE;
+    default:
+      return FALSE;
+  }
+}
+
+gboolean
+bert_properties_get (const BertTrainerSettings *settings, guint id, GValue *value)
+{
+  const TandemTrainingInfo *info = &settings->info;
+
+  switch (id) {
+    case PROP_TRAINABLE:
+      g_value_set_boolean (value, settings->trainable);
+      return TRUE;
+    case PROP_SCHEDULE:
+      g_value_set_enum (value, info->schedule);
+      return TRUE;
+    case PROP_MICRO_BATCHES:
+      g_value_set_uint (value, info->micro_batches);
+      return TRUE;
+    case PROP_LEARNING_RATE:
+      g_value_set_double (value, info->learning_rate);
+      return TRUE;
+    case PROP_WEIGHT_DECAY:
+      g_value_set_double (value, info->weight_decay);
+      return TRUE;
+    case PROP_BETA1:
+      g_value_set_double (value, info->beta1);
+      return TRUE;
+    case PROP_BETA2:
+      g_value_set_double (value, info->beta2);
+      return TRUE;
+    case PROP_EPSILON:
+      g_value_set_double (value, info->epsilon);
+      return TRUE;
+    case PROP_MAX_NORM:
+      g_value_set_double (value, info->max_norm);
+      return TRUE;
+    case PROP_WARMUP_STEPS:
+      g_value_set_uint64 (value, info->warmup_steps);
+      return TRUE;
+    case PROP_TOTAL_STEPS:
+      g_value_set_uint64 (value, info->total_steps);
+      return TRUE;
+    case PROP_COSINE:
+      g_value_set_boolean (value, info->cosine);
+      return TRUE;
+    case PROP_DROPOUT:
+      g_value_set_double (value, settings->options.hidden_dropout);
+      return TRUE;
+    case PROP_SEED:
+      g_value_set_uint64 (value, settings->options.seed);
+      return TRUE;
+    case PROP_CHECKPOINT:
+      g_value_set_string (value, settings->checkpoint);
+      return TRUE;
+    case PROP_CHECKPOINT_INTERVAL:
+      g_value_set_uint64 (value, settings->checkpoint_interval);
+      return TRUE;
+    case PROP_RESUME:
+      g_value_set_boolean (value, settings->resume);
+      return TRUE;
+    default:
+      return FALSE;
+  }
+}

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "bert-trainer.h"
+
+#include <math.h>
+
+#include "bert-checkpoint.h"
+
+/* Microseconds that those behind have to answer; another device may still connect. */
+#define ANNOUNCEMENT_TIMEOUT (60 * G_TIME_SPAN_SECOND)
+
+struct _BertTrainer
+{
+  /* set once */
+  TandemTrainStage *stage;
+  BertTrainerSettings settings;
+  BertTrainerCallbacks callbacks;
+  gpointer user_data;
+  gsize row_size;               /* bytes of a row of the input's gradient; 0: takes tokens */
+
+  /* streaming thread */
+  gboolean has_info;
+  gboolean is_first;            /* nobody before it trains: it leads */
+  TandemTrainingInfo info;
+  guint64 next_micro_batch;     /* of this run */
+  guint64 n_skipped, n_to_skip; /* micro-batches that a checkpoint holds already */
+  guint64 step;                 /* steps done, of all runs */
+  guint64 saved_step;
+  guint n_in_step;              /* micro-batches forward since the last update */
+  guint64 sequences_in_step;
+  double loss_in_step;
+  gint64 correct_in_step;
+  double squared_norm;          /* behind this stage, from the last gradient */
+  guint max_in_flight;
+  GQueue shapes;                /* of Shape: rows and sequences of what is in flight */
+
+  GMutex lock;
+  GCond cond;
+  GQueue gradients;             /* lock: events */
+  gboolean flushing;            /* lock */
+  guint limit;                  /* lock: micro-batches in flight with 1f1b; 0: not known yet */
+};
+
+typedef struct
+{
+  guint64 micro_batch;
+  guint n_rows;
+  guint n_sequences;
+} Shape;
+
+void
+bert_trainer_settings_clear (BertTrainerSettings *settings)
+{
+  g_clear_pointer (&settings->checkpoint, g_free);
+}
+
+void
+bert_trainer_settings_copy (const BertTrainerSettings *settings, BertTrainerSettings *copy)
+{
+  *copy = *settings;
+  copy->checkpoint = g_strdup (settings->checkpoint);
+}
+
+/* Goes on from the checkpoint, where there is one. */
+static gboolean
+resume (BertTrainer *self, GError **error)
+{
+  BertCheckpoint at = { 0 };
+  gboolean found;
+
+  if (!self->settings.resume || self->settings.checkpoint == NULL)
+    return TRUE;
+  if (!bert_checkpoint_read (self->stage, self->settings.checkpoint, &found, &at, error))
+    return FALSE;
+  if (found) {
+    self->step = self->saved_step = at.step;
+    self->n_to_skip = at.micro_batches;
+  }
+  return TRUE;
+}
+
+BertTrainer *
+bert_trainer_new (TandemModel *model, guint first, guint last, const BertTrainerSettings *settings,
+                  const BertTrainerCallbacks *callbacks, gpointer user_data, GError **error)
+{
+  g_autoptr (BertTrainer) self = g_new0 (BertTrainer, 1);
+
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->cond);
+  g_queue_init (&self->gradients);
+  g_queue_init (&self->shapes);
+  bert_trainer_settings_copy (settings, &self->settings);
+  self->callbacks = *callbacks;
+  self->user_data = user_data;
+  self->stage = tandem_train_stage_new (model, first, last, &settings->options, error);
+  if (self->stage == NULL)
+    return NULL;
+  if (!tandem_train_stage_takes_tokens (self->stage))
+    self->row_size = tandem_model_get_config (model)->hidden_size * sizeof (float);
+  return resume (self, error) ? g_steal_pointer (&self) : NULL;
+}
+
+void
+bert_trainer_free (BertTrainer *self)
+{
+  if (self == NULL)
+    return;
+  g_queue_clear_full (&self->gradients, (GDestroyNotify) gst_event_unref);
+  g_queue_clear_full (&self->shapes, g_free);
+  g_clear_object (&self->stage);
+  bert_trainer_settings_clear (&self->settings);
+  g_mutex_clear (&self->lock);
+  g_cond_clear (&self->cond);
+  g_free (self);
+}
+
+TandemTrainStage *
+bert_trainer_get_stage (BertTrainer *self)
+{
+  return self->stage;
+}
+
+/* How many stages are behind this one: told once, before any gradient, and told on at once. */
+static void
+take_announcement (BertTrainer *self, TandemGradientInfo info)
+{
+  g_autoptr (GstBuffer) nothing = gst_buffer_new ();
+
+  g_mutex_lock (&self->lock);
+  self->limit = info.depth + 1;
+  g_cond_signal (&self->cond);
+  g_mutex_unlock (&self->lock);
+  info.depth++;
+  if (self->row_size > 0)
+    self->callbacks.push_up (tandem_event_new_gradient (&info, nothing), self->user_data);
+}
+
+void
+bert_trainer_add_gradient (BertTrainer *self, GstEvent *event)
+{
+  TandemGradientInfo info;
+  GstBuffer *rows;
+
+  if (tandem_event_parse_gradient (event, &info, &rows) &&
+      info.micro_batch == TANDEM_GRADIENT_ANNOUNCEMENT) {
+    take_announcement (self, info);
+    return;
+  }
+  g_mutex_lock (&self->lock);
+  g_queue_push_tail (&self->gradients, gst_event_ref (event));
+  g_cond_signal (&self->cond);
+  g_mutex_unlock (&self->lock);
+}
+
+void
+bert_trainer_set_flushing (BertTrainer *self, gboolean flushing)
+{
+  g_mutex_lock (&self->lock);
+  self->flushing = flushing;
+  g_cond_broadcast (&self->cond);
+  g_mutex_unlock (&self->lock);
+}
+
+void
+bert_trainer_reset (BertTrainer *self)
+{
+  g_mutex_lock (&self->lock);
+  g_queue_clear_full (&self->gradients, (GDestroyNotify) gst_event_unref);
+  g_mutex_unlock (&self->lock);
+  g_queue_clear_full (&self->shapes, g_free);
+  tandem_train_stage_forget (self->stage);
+  self->n_in_step = 0;
+  self->sequences_in_step = 0;
+  self->loss_in_step = 0.0;
+  self->correct_in_step = 0;
+  self->squared_norm = 0.0;
+}
+
+static gboolean
+wait_for_announcement (BertTrainer *self, GError **error)
+{
+  gint64 end = g_get_monotonic_time () + ANNOUNCEMENT_TIMEOUT;
+  gboolean in_time = TRUE;
+
+  g_mutex_lock (&self->lock);
+  while (self->limit == 0 && !self->flushing && in_time)
+    in_time = g_cond_wait_until (&self->cond, &self->lock, end);
+  if (self->flushing)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline was flushed");
+  else if (self->limit == 0)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                         "no loss behind this stage says that it is there: end the pipeline with "
+                         "sentimentloss");
+  g_mutex_unlock (&self->lock);
+  return error == NULL || *error == NULL;
+}
+
+/* The next gradient; with wait, waits for it. NULL with no error: there is none yet. */
+static GstEvent *
+next_gradient (BertTrainer *self, gboolean wait, GError **error)
+{
+  GstEvent *event;
+
+  g_mutex_lock (&self->lock);
+  while (wait && g_queue_is_empty (&self->gradients) && !self->flushing)
+    g_cond_wait (&self->cond, &self->lock);
+  event = self->flushing ? NULL : g_queue_pop_head (&self->gradients);
+  if (self->flushing)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline was flushed");
+  g_mutex_unlock (&self->lock);
+  return event;
+}
+
+/* Weights change. norm: of the gradients of the mean loss. */
+static void
+update (BertTrainer *self, guint64 n_sequences, double squared_norm)
+{
+  double norm = sqrt (squared_norm) / n_sequences;
+  TandemTrainUpdate step = {
+    .step = self->step + 1,
+    .learning_rate =
+        tandem_schedule_get_rate (self->info.learning_rate, self->info.warmup_steps,
+                                  self->info.total_steps, self->info.cosine, self->step),
+    .beta1 = self->info.beta1, .beta2 = self->info.beta2, .epsilon = self->info.epsilon,
+    .weight_decay = self->info.weight_decay,
+    .scale = tandem_schedule_get_clip_scale (norm, self->info.max_norm) / n_sequences
+  };
+  BertTrainerReport report = {
+    .step = step.step, .n_sequences = n_sequences, .loss = self->loss_in_step / n_sequences,
+    .n_correct = self->correct_in_step, .learning_rate = step.learning_rate, .norm = norm,
+    .max_in_flight = self->max_in_flight
+  };
+
+  tandem_train_stage_update (self->stage, &step);
+  self->step++;
+  self->n_in_step = 0;
+  self->sequences_in_step = 0;
+  self->loss_in_step = 0.0;
+  self->correct_in_step = 0;
+  self->squared_norm = 0.0;
+  if (self->is_first)
+    self->callbacks.report (&report, self->user_data);
+}
+
+static gboolean
+save (BertTrainer *self, GError **error)
+{
+  BertCheckpoint at = { self->step, self->n_to_skip + self->next_micro_batch };
+
+  self->saved_step = self->step;
+  return self->settings.checkpoint == NULL ||
+      bert_checkpoint_write (self->stage, self->settings.checkpoint, &at, error);
+}
+
+/* The first stage decides when all of them write. */
+static gboolean
+is_save_due (BertTrainer *self)
+{
+  guint64 interval = self->settings.checkpoint_interval;
+
+  return interval > 0 && self->step >= self->saved_step + interval;
+}
+
+static gboolean
+save_all (BertTrainer *self, GError **error)
+{
+  if (self->saved_step == self->step)
+    return TRUE;
+  if (!self->callbacks.push_down (tandem_event_new_checkpoint (self->step), self->user_data)) {
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline does not run");
+    return FALSE;
+  }
+  return save (self, error);
+}
+
+static Shape *
+take_shape (BertTrainer *self, guint64 micro_batch)
+{
+  GList *l;
+
+  for (l = self->shapes.head; l != NULL; l = l->next) {
+    Shape *shape = l->data;
+
+    if (shape->micro_batch != micro_batch)
+      continue;
+    g_queue_delete_link (&self->shapes, l);
+    return shape;
+  }
+  return NULL;
+}
+
+/* Runs the backward pass that event asks for and sends the gradient on. last: it is the last
+ * one of its step, so that the norm goes with it. */
+static gboolean
+run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
+{
+  TandemGradientInfo info;
+  g_autofree Shape *shape = NULL;
+  g_autoptr (GstBuffer) up = NULL;
+  GstBuffer *rows;
+  GstMapInfo in, out = GST_MAP_INFO_INIT;
+  double behind;
+  gboolean ok;
+
+  if (!tandem_event_parse_gradient (event, &info, &rows) ||
+      (shape = take_shape (self, info.micro_batch)) == NULL ||
+      shape->n_sequences != info.n_sequences) {
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                         "a gradient came that belongs to no micro-batch in flight");
+    return FALSE;
+  }
+  if (self->row_size > 0) {
+    up = gst_buffer_new_allocate (NULL, shape->n_rows * self->row_size, NULL);
+    gst_buffer_map (up, &out, GST_MAP_WRITE);
+  }
+  gst_buffer_map (rows, &in, GST_MAP_READ);
+  ok = tandem_train_stage_backward (self->stage, info.micro_batch, (const float *) in.data,
+                                    in.size / sizeof (float), (float *) out.data, error);
+  gst_buffer_unmap (rows, &in);
+  if (up != NULL)
+    gst_buffer_unmap (up, &out);
+  if (!ok)
+    return FALSE;
+
+  self->loss_in_step += info.loss;
+  self->correct_in_step = info.n_correct < 0 ? -1 : self->correct_in_step + info.n_correct;
+  behind = info.squared_norm;
+  if (last)
+    self->squared_norm = tandem_train_stage_add_squared_norm (self->stage, behind);
+  if (up != NULL) {
+    info.depth++;
+    info.squared_norm = last ? self->squared_norm : 0.0;
+    if (!self->callbacks.push_up (tandem_event_new_gradient (&info, up), self->user_data)) {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE,
+                   "nobody before this stage takes the gradient of micro-batch %"
+                   G_GUINT64_FORMAT, info.micro_batch);
+      return FALSE;
+    }
+  }
+  if (self->info.schedule != TANDEM_SCHEDULE_1F1B)
+    return TRUE;
+  /* Each backward pass is a step; the norm is this stage's own. */
+  update (self, info.n_sequences, tandem_train_stage_add_squared_norm (self->stage, 0.0));
+  return TRUE;
+}
+
+/* Backward passes for all gradients that are there, and waits for more until no more than most
+ * micro-batches are in flight. drain: nothing comes before the end of the step. */
+static gboolean
+reduce (BertTrainer *self, guint most, gboolean drain, GError **error)
+{
+  guint in_flight;
+
+  while ((in_flight = tandem_train_stage_get_n_in_flight (self->stage)) > 0) {
+    g_autoptr (GError) inner = NULL;
+    g_autoptr (GstEvent) event = next_gradient (self, in_flight > most, &inner);
+
+    if (inner != NULL) {
+      g_propagate_error (error, g_steal_pointer (&inner));
+      return FALSE;
+    }
+    if (event == NULL)
+      return TRUE;
+    if (!run_backward (self, event, drain && in_flight == 1, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* All stages finish what is in flight and change their weights together. */
+static gboolean
+finish_step (BertTrainer *self, GError **error)
+{
+  TandemStepInfo info;
+
+  if (self->n_in_step == 0 && tandem_train_stage_get_n_in_flight (self->stage) == 0)
+    return TRUE;
+  if (!self->callbacks.push_down (tandem_event_new_drain (self->step), self->user_data)) {
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline does not run");
+    return FALSE;
+  }
+  if (!reduce (self, 0, TRUE, error))
+    return FALSE;
+  if (self->info.schedule == TANDEM_SCHEDULE_1F1B)
+    return TRUE;
+  info = (TandemStepInfo) { self->step, self->sequences_in_step, self->squared_norm };
+  self->callbacks.push_down (tandem_event_new_step (&info), self->user_data);
+  update (self, info.n_sequences, info.squared_norm);
+  return TRUE;
+}
+
+/* The first stage says how all of them train. */
+static gboolean
+lead (BertTrainer *self, GError **error)
+{
+  if (self->row_size > 0) {
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                         "the stage before this one does not train: set trainable=true there, "
+                         "too");
+    return FALSE;
+  }
+  self->is_first = TRUE;
+  self->has_info = TRUE;
+  self->info = self->settings.info;
+  self->info.first_step = self->step;
+  if (!self->callbacks.push_down (tandem_event_new_training (&self->info), self->user_data)) {
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                         "what is behind this stage does not train");
+    return FALSE;
+  }
+  return wait_for_announcement (self, error);
+}
+
+gboolean
+bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
+{
+  guint most;
+
+  *skip = FALSE;
+  if (!self->has_info && !lead (self, error))
+    return FALSE;
+  if (self->is_first && self->n_skipped < self->n_to_skip) {
+    self->n_skipped++;
+    *skip = TRUE;
+    return TRUE;
+  }
+  if (self->is_first && self->info.schedule != TANDEM_SCHEDULE_1F1B &&
+      self->n_in_step == self->info.micro_batches && !finish_step (self, error))
+    return FALSE;
+  if (self->is_first && is_save_due (self) &&
+      (!finish_step (self, error) || !save_all (self, error)))
+    return FALSE;
+  if (self->info.schedule == TANDEM_SCHEDULE_GPIPE)
+    return TRUE;
+  /* It came before the first buffer: the first stage waited for it. */
+  g_mutex_lock (&self->lock);
+  most = MAX (self->limit, 1) - 1;
+  g_mutex_unlock (&self->lock);
+  return reduce (self, most, FALSE, error);
+}
+
+gboolean
+bert_trainer_forward (BertTrainer *self, gconstpointer input, const TandemBatchMeta *meta,
+                      float *output, GError **error)
+{
+  Shape *shape;
+
+  if (!tandem_train_stage_forward (self->stage, self->next_micro_batch, input, meta->n_sequences,
+                                   meta->offsets, meta->ids, output, error))
+    return FALSE;
+  shape = g_new (Shape, 1);
+  *shape = (Shape) { self->next_micro_batch, meta->offsets[meta->n_sequences], meta->n_sequences };
+  g_queue_push_tail (&self->shapes, shape);
+  self->next_micro_batch++;
+  self->n_in_step++;
+  self->sequences_in_step += meta->n_sequences;
+  self->max_in_flight = MAX (self->max_in_flight,
+                             tandem_train_stage_get_n_in_flight (self->stage));
+  return TRUE;
+}
+
+/* A stage that follows must be where the first one is. */
+static gboolean
+follow (BertTrainer *self, const TandemTrainingInfo *info, GError **error)
+{
+  if (info->first_step != self->step) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                 "the first stage goes on after step %" G_GUINT64_FORMAT ", the checkpoint of "
+                 "this one (%s) is of step %" G_GUINT64_FORMAT, info->first_step,
+                 self->settings.checkpoint != NULL ? self->settings.checkpoint : "none",
+                 self->step);
+    return FALSE;
+  }
+  self->info = *info;
+  self->has_info = TRUE;
+  return TRUE;
+}
+
+gboolean
+bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine, GError **error)
+{
+  TandemTrainingInfo info;
+  TandemStepInfo step;
+  guint64 number;
+
+  *not_mine = FALSE;
+  if (tandem_event_parse_training (event, &info)) {
+    if (!follow (self, &info, error))
+      return FALSE;
+    return self->callbacks.push_down (gst_event_ref (event), self->user_data);
+  }
+  if (tandem_event_parse_drain (event, &number))
+    /* Those behind begin to drain at once; their gradients come meanwhile. */
+    return self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
+        reduce (self, 0, TRUE, error);
+  if (tandem_event_parse_step (event, &step)) {
+    if (step.n_sequences == 0) {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "a step has no sequences");
+      return FALSE;
+    }
+    update (self, step.n_sequences, step.squared_norm);
+    return self->callbacks.push_down (gst_event_ref (event), self->user_data);
+  }
+  if (tandem_event_parse_checkpoint (event, &number))
+    return self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
+        save (self, error);
+  *not_mine = TRUE;
+  return TRUE;
+}
+
+gboolean
+bert_trainer_finish (BertTrainer *self, GError **error)
+{
+  if (!self->is_first)
+    return reduce (self, 0, TRUE, error);
+  return finish_step (self, error) && save_all (self, error);
+}

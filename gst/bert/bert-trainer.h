@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a stage that trains does, without pads: in which order passes run, what waits for
+ * what, when weights change. The element gives it buffers and events and sends what it
+ * makes.
+ *
+ * Everything runs in the streaming thread, but for add_gradient() and set_flushing(). */
+#pragma once
+
+#include <tandem.h>
+
+G_BEGIN_DECLS
+
+/* What the element's properties say. */
+typedef struct
+{
+  gboolean trainable;
+  TandemTrainingInfo info;      /* of the first stage; the others follow what it sends */
+  TandemTrainOptions options;
+  char *checkpoint;             /* file, or NULL */
+  guint64 checkpoint_interval;  /* steps */
+  gboolean resume;
+} BertTrainerSettings;
+
+/* One step is done; told by the first stage. */
+typedef struct
+{
+  guint64 step;                 /* counted from 1 */
+  guint64 n_sequences;          /* of this step */
+  double loss;                  /* mean over them */
+  gint64 n_correct;             /* -1: not a classification */
+  double learning_rate;
+  double norm;                  /* of the gradients of the mean loss, before clipping */
+  guint max_in_flight;          /* micro-batches that this stage kept at once, so far */
+} BertTrainerReport;
+
+typedef struct
+{
+  gboolean (*push_up) (GstEvent *event, gpointer user_data);
+  gboolean (*push_down) (GstEvent *event, gpointer user_data);
+  void (*report) (const BertTrainerReport *report, gpointer user_data);
+} BertTrainerCallbacks;
+
+typedef struct _BertTrainer BertTrainer;
+
+void bert_trainer_settings_clear (BertTrainerSettings *settings);
+
+void bert_trainer_settings_copy (const BertTrainerSettings *settings, BertTrainerSettings *copy);
+
+BertTrainer *bert_trainer_new (TandemModel *model, guint first, guint last,
+                               const BertTrainerSettings *settings,
+                               const BertTrainerCallbacks *callbacks, gpointer user_data,
+                               GError **error);
+
+void bert_trainer_free (BertTrainer *self);
+
+TandemTrainStage *bert_trainer_get_stage (BertTrainer *self);
+
+/* Before a buffer: updates, backward passes, waits for room. skip: the buffer was done before
+ * the checkpoint. */
+gboolean bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error);
+
+gboolean bert_trainer_forward (BertTrainer *self, gconstpointer input, const TandemBatchMeta *meta,
+                               float *output, GError **error);
+
+/* Takes an event that comes down; not_mine when it is none of training. Passes it on. */
+gboolean bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,
+                                  GError **error);
+
+/* Before EOS: finishes the step that was begun. */
+gboolean bert_trainer_finish (BertTrainer *self, GError **error);
+
+/* A gradient came from behind; any thread. */
+void bert_trainer_add_gradient (BertTrainer *self, GstEvent *event);
+
+/* Ends waits with G_IO_ERROR_CANCELLED; any thread. */
+void bert_trainer_set_flushing (BertTrainer *self, gboolean flushing);
+
+/* After a flush: forgets what was in flight. */
+void bert_trainer_reset (BertTrainer *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (BertTrainer, bert_trainer_free)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BertTrainerSettings, bert_trainer_settings_clear)
+
+G_END_DECLS

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How bertstage and its trainer meet. */
+
+#include "config.h"
+
+#include <glib/gi18n-lib.h>
+
+#include "gstbertstage-private.h"
+
+static gboolean
+push_up (GstEvent *event, gpointer user_data)
+{
+  return gst_pad_push_event (GST_BASE_TRANSFORM_SINK_PAD (user_data), event);
+}
+
+static gboolean
+push_down (GstEvent *event, gpointer user_data)
+{
+  return gst_pad_push_event (GST_BASE_TRANSFORM_SRC_PAD (user_data), event);
+}
+
+static void
+report (const BertTrainerReport *report, gpointer user_data)
+{
+  GstStructure *s = gst_structure_new (
+      "tandem-step", "step", G_TYPE_UINT64, report->step, "sequences", G_TYPE_UINT64,
+      report->n_sequences, "loss", G_TYPE_DOUBLE, report->loss, "correct", G_TYPE_INT64,
+      report->n_correct, "learning-rate", G_TYPE_DOUBLE, report->learning_rate, "norm",
+      G_TYPE_DOUBLE, report->norm, "in-flight", G_TYPE_UINT, report->max_in_flight, NULL);
+
+  gst_element_post_message (user_data, gst_message_new_element (GST_OBJECT (user_data), s));
+}
+
+gboolean
+gst_bert_stage_open_trainer (GstBertStage *self, TandemModel *model, guint first, guint last,
+                             const BertTrainerSettings *settings, GError **error)
+{
+  static const BertTrainerCallbacks callbacks = { push_up, push_down, report };
+  BertTrainer *trainer =
+      bert_trainer_new (model, first, last, settings, &callbacks, self, error);
+
+  GST_OBJECT_LOCK (self);
+  self->trainer = trainer;
+  GST_OBJECT_UNLOCK (self);
+  return trainer != NULL;
+}
+
+static GstFlowReturn
+fail (GstBertStage *self, const GError *error)
+{
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return GST_FLOW_FLUSHING;
+  if (error->domain == G_IO_ERROR && error->code == G_IO_ERROR_NO_SPACE)
+    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT,
+                       (_("The checkpoint could not be written: %s"), error->message), (NULL));
+  else
+    GST_ELEMENT_ERROR (self, STREAM, FAILED,
+                       (_("Training cannot go on: %s"), error->message), (NULL));
+  return GST_FLOW_ERROR;
+}
+
+GstFlowReturn
+gst_bert_stage_train (GstBertStage *self, gconstpointer input, const TandemBatchMeta *meta,
+                      float *output)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean skip;
+
+  if (!bert_trainer_begin (self->trainer, &skip, &error))
+    return fail (self, error);
+  if (skip)
+    return GST_BASE_TRANSFORM_FLOW_DROPPED;
+  if (!bert_trainer_forward (self->trainer, input, meta, output, &error))
+    return fail (self, error);
+  return GST_FLOW_OK;
+}
+
+gboolean
+gst_bert_stage_train_event (GstBertStage *self, GstEvent *event, gboolean *ok)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean not_mine = TRUE;
+
+  *ok = TRUE;
+  switch (GST_EVENT_TYPE (event)) {
+    case GST_EVENT_EOS:
+      *ok = bert_trainer_finish (self->trainer, &error);
+      break;
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+    case GST_EVENT_CUSTOM_DOWNSTREAM_STICKY:
+      *ok = bert_trainer_take_event (self->trainer, event, &not_mine, &error);
+      break;
+    case GST_EVENT_FLUSH_START:
+      bert_trainer_set_flushing (self->trainer, TRUE);
+      break;
+    case GST_EVENT_FLUSH_STOP:
+      bert_trainer_set_flushing (self->trainer, FALSE);
+      bert_trainer_reset (self->trainer);
+      break;
+    default:
+      break;
+  }
+  if (error != NULL)
+    fail (self, error);
+  return *ok && not_mine;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "train/tandem-train-parameters.h"
+
+#include <string.h>
+
+#include "tensor/tandem-memory.h"
+
+#define WORDS "embeddings.word_embeddings.weight"
+
+TandemParameters *
+tandem_parameters_new (void)
+{
+  TandemParameters *self = g_new0 (TandemParameters, 1);
+
+  self->list = g_array_new (FALSE, FALSE, sizeof (TandemParameter));
+  return self;
+}
+
+static TandemWeights *
+weights_new (gsize n)
+{
+  TandemWeights *weights = g_new (TandemWeights, 1);
+
+  weights->ref_count = 1;
+  weights->data = tandem_memory_new (n, sizeof (float));
+  return weights;
+}
+
+void
+tandem_weights_release (TandemWeights *weights)
+{
+  if (weights == NULL || --weights->ref_count > 0)
+    return;
+  tandem_memory_free (weights->data);
+  g_free (weights);
+}
+
+void
+tandem_parameters_free (TandemParameters *self)
+{
+  guint i;
+
+  if (self == NULL)
+    return;
+  for (i = 0; i < self->list->len; i++)
+    g_free (g_array_index (self->list, TandemParameter, i).name);
+  g_array_unref (self->list);
+  tandem_weights_release (self->current);
+  tandem_memory_free (self->gradient);
+  tandem_memory_free (self->m);
+  tandem_memory_free (self->v);
+  tandem_memory_free (self->words);
+  tandem_memory_free (self->word_gradient);
+  tandem_memory_free (self->word_m);
+  tandem_memory_free (self->word_v);
+  g_free (self->touched);
+  g_free (self);
+}
+
+gsize
+tandem_parameters_add (TandemParameters *self, const char *name, guint n_dims, guint64 rows,
+                       guint64 columns)
+{
+  TandemParameter parameter = {
+    .name = g_strdup (name), .n_dims = n_dims, .shape = { rows, columns }, .offset = self->n,
+    .n = n_dims == 2 ? rows * columns : rows, .decays = n_dims == 2
+  };
+
+  g_assert (self->current == NULL);
+  g_array_append_val (self->list, parameter);
+  self->n += parameter.n;
+  return parameter.offset;
+}
+
+void
+tandem_parameters_set_words (TandemParameters *self, guint n_words, guint width)
+{
+  self->n_words = n_words;
+  self->width = width;
+}
+
+static float *
+new_zeros (gsize n)
+{
+  float *data = tandem_memory_new (n, sizeof (float));
+
+  memset (data, 0, n * sizeof (float));
+  return data;
+}
+
+static gboolean
+load (TandemModel *model, const char *name, gsize n, float *out, GError **error)
+{
+  g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, name, error);
+
+  if (tensor == NULL)
+    return FALSE;
+  if (tandem_tensor_get_n_elements (tensor) != n ||
+      !tandem_tensor_copy_f32 (tensor, 0, n, out)) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: the tensor %s has %" G_GUINT64_FORMAT " elements of type %s; %"
+                 G_GSIZE_FORMAT " of F32, F16 or BF16 are needed", tandem_model_get_path (model),
+                 name, tandem_tensor_get_n_elements (tensor),
+                 tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)), n);
+    return FALSE;
+  }
+  tandem_tensor_release_pages (tensor);
+  return TRUE;
+}
+
+gboolean
+tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **error)
+{
+  gsize n_word_floats = (gsize) self->n_words * self->width;
+  guint i;
+
+  self->current = weights_new (self->n);
+  self->gradient = new_zeros (self->n);
+  self->m = new_zeros (self->n);
+  self->v = new_zeros (self->n);
+  for (i = 0; i < self->list->len; i++) {
+    const TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
+
+    if (!load (model, p->name, p->n, self->current->data + p->offset, error))
+      return FALSE;
+  }
+  if (self->n_words == 0)
+    return TRUE;
+  self->words = tandem_memory_new (n_word_floats, sizeof (float));
+  self->word_gradient = new_zeros (n_word_floats);
+  self->word_m = new_zeros (n_word_floats);
+  self->word_v = new_zeros (n_word_floats);
+  self->touched = g_new0 (guint8, self->n_words);
+  return load (model, WORDS, n_word_floats, self->words, error);
+}
+
+TandemWeights *
+tandem_parameters_hold (TandemParameters *self)
+{
+  self->current->ref_count++;
+  return self->current;
+}
+
+double
+tandem_parameters_add_squares (const TandemParameters *self, double sum)
+{
+  guint i, row;
+
+  for (i = self->list->len; i > 0; i--) {
+    const TandemParameter *p = &g_array_index (self->list, TandemParameter, i - 1);
+
+    sum = tandem_add_squares (self->gradient + p->offset, p->n, sum);
+  }
+  for (row = 0; row < self->n_words; row++)
+    if (self->touched[row])
+      sum = tandem_add_squares (self->word_gradient + (gsize) row * self->width, self->width, sum);
+  return sum;
+}
+
+void
+tandem_parameters_update (TandemParameters *self, const TandemAdamWStep *step)
+{
+  TandemAdamWStep plain = *step;
+  guint i, row;
+
+  plain.decay = 0.0f;
+  if (self->current->ref_count > 1) {
+    TandemWeights *next = weights_new (self->n);
+
+    memcpy (next->data, self->current->data, self->n * sizeof (float));
+    tandem_weights_release (self->current);
+    self->current = next;
+  }
+  for (i = 0; i < self->list->len; i++) {
+    const TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
+
+    tandem_adamw (p->decays ? step : &plain, p->n, self->gradient + p->offset,
+                  self->m + p->offset, self->v + p->offset, self->current->data + p->offset);
+  }
+  for (row = 0; row < self->n_words; row++) {
+    gsize offset = (gsize) row * self->width;
+
+    if (self->touched[row])
+      tandem_adamw (step, self->width, self->word_gradient + offset, self->word_m + offset,
+                    self->word_v + offset, self->words + offset);
+  }
+}
+
+void
+tandem_parameters_clear_gradient (TandemParameters *self)
+{
+  guint row;
+
+  memset (self->gradient, 0, self->n * sizeof (float));
+  for (row = 0; row < self->n_words; row++) {
+    if (!self->touched[row])
+      continue;
+    memset (self->word_gradient + (gsize) row * self->width, 0, self->width * sizeof (float));
+    self->touched[row] = FALSE;
+  }
+}
+
+void
+tandem_parameters_foreach (TandemParameters *self, TandemParameterPart part,
+                           TandemParameterFunc func, gpointer user_data)
+{
+  float *const block[] = { self->current->data, self->gradient, self->m, self->v };
+  float *const words[] = { self->words, self->word_gradient, self->word_m, self->word_v };
+  const guint64 word_shape[] = { self->n_words, self->width };
+  guint i;
+
+  if (self->n_words > 0)
+    func (WORDS, 2, word_shape, words[part], user_data);
+  for (i = 0; i < self->list->len; i++) {
+    const TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
+
+    func (p->name, p->n_dims, p->shape, block[part] + p->offset, user_data);
+  }
+}

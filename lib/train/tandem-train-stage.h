@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "tandem-export.h"
+#include "model/tandem-model.h"
+
+G_BEGIN_DECLS
+
+#define TANDEM_TYPE_TRAIN_STAGE (tandem_train_stage_get_type ())
+
+TANDEM_API
+G_DECLARE_FINAL_TYPE (TandemTrainStage, tandem_train_stage, TANDEM, TRAIN_STAGE, GObject)
+
+/**
+ * TandemTrainOptions:
+ * @hidden_dropout: of embeddings, attention output and feed-forward output, 0 to below 1;
+ *   negative: as the model's configuration says (`hidden_dropout_prob`)
+ * @attention_dropout: of attention weights; negative: `attention_probs_dropout_prob`
+ * @classifier_dropout: of what the classifier gets; negative: `classifier_dropout`, or where
+ *   that is missing `hidden_dropout_prob`
+ * @seed: of the dropout
+ * @hidden: give the rows of the last layer instead of logits
+ *
+ * How a stage trains.
+ */
+typedef struct
+{
+  double hidden_dropout;
+  double attention_dropout;
+  double classifier_dropout;
+  guint64 seed;
+  gboolean hidden;
+} TandemTrainOptions;
+
+/**
+ * TandemTrainUpdate:
+ * @step: which step, counted from 1
+ * @learning_rate: of this step
+ * @beta1: decay of the first moment
+ * @beta2: decay of the second moment
+ * @epsilon: added to the root of the second moment
+ * @weight_decay: decoupled decay of matrices; biases and layer norms have none
+ * @scale: gradients are multiplied by it first: one over the number of sequences, times
+ *   what clipping asks for
+ *
+ * One step of AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019).
+ */
+typedef struct
+{
+  guint64 step;
+  double learning_rate;
+  double beta1;
+  double beta2;
+  double epsilon;
+  double weight_decay;
+  double scale;
+} TandemTrainUpdate;
+
+TANDEM_API
+TandemTrainStage *tandem_train_stage_new (TandemModel *model, guint first_layer, guint last_layer,
+                                          const TandemTrainOptions *options, GError **error);
+
+TANDEM_API
+TandemModel *tandem_train_stage_get_model (TandemTrainStage *self);
+
+TANDEM_API
+void tandem_train_stage_get_layers (TandemTrainStage *self, guint *first, guint *last);
+
+TANDEM_API
+gboolean tandem_train_stage_takes_tokens (TandemTrainStage *self);
+
+TANDEM_API
+gboolean tandem_train_stage_gives_logits (TandemTrainStage *self);
+
+TANDEM_API
+gboolean tandem_train_stage_forward (TandemTrainStage *self, guint64 micro_batch,
+                                     gconstpointer input, guint n_sequences,
+                                     const guint32 *offsets, const guint64 *ids, float *output,
+                                     GError **error);
+
+TANDEM_API
+gboolean tandem_train_stage_backward (TandemTrainStage *self, guint64 micro_batch,
+                                      const float *gradient, gsize n_floats,
+                                      float *input_gradient, GError **error);
+
+TANDEM_API
+void tandem_train_stage_forget (TandemTrainStage *self);
+
+TANDEM_API
+guint tandem_train_stage_get_n_in_flight (TandemTrainStage *self);
+
+TANDEM_API
+gsize tandem_train_stage_get_n_versions (TandemTrainStage *self);
+
+TANDEM_API
+double tandem_train_stage_add_squared_norm (TandemTrainStage *self, double sum);
+
+TANDEM_API
+void tandem_train_stage_update (TandemTrainStage *self, const TandemTrainUpdate *update);
+
+TANDEM_API
+GHashTable *tandem_train_stage_get_tensors (TandemTrainStage *self);
+
+TANDEM_API
+GHashTable *tandem_train_stage_get_gradients (TandemTrainStage *self);
+
+TANDEM_API
+GHashTable *tandem_train_stage_get_state (TandemTrainStage *self);
+
+TANDEM_API
+gboolean tandem_train_stage_set_state (TandemTrainStage *self, GHashTable *tensors,
+                                       GError **error);
+
+G_END_DECLS
