@@ -26,6 +26,7 @@
 
 #include "train/tandem-checkpoint.h"
 #include "train/tandem-early-stopping.h"
+#include "train/tandem-learning-curve.h"
 #include "train/tandem-loss.h"
 #include "train/tandem-masking.h"
 #include "train/tandem-model-export.h"

@@ -89,9 +89,13 @@ tandem_export_make_config (const char *config_text, GHashTable *tensors,
   g_auto (TandemModelConfig) config = { 0 };
   g_autoptr (JsonObject) object = NULL;
   const TandemTensor *classifier = g_hash_table_lookup (tensors, "classifier.weight");
+  /* What id2label says; a name on the machine where the source was made; later versions' name
+   * of torch_dtype, which all read. */
+  static const char *const outdated[] = { "num_labels", "_name_or_path", "dtype" };
   const char *type, *head = "Model";
   g_autofree char *architecture = NULL;
   g_autoptr (JsonArray) architectures = NULL;
+  guint i;
 
   /* What passes here holds values of the types that are asked for below. */
   if (!tandem_model_config_parse (&config, config_text, TANDEM_MODEL_CONFIG_FILE, error))
@@ -109,12 +113,9 @@ tandem_export_make_config (const char *config_text, GHashTable *tensors,
   } else if (has_prefix (tensors, MASKED_LM)) {
     head = "ForMaskedLM";
   }
-  /* The number of classes is that of id2label, as transformers writes it. */
-  if (json_object_has_member (object, "num_labels"))
-    json_object_remove_member (object, "num_labels");
-  /* A name on the machine where the source was made. */
-  if (json_object_has_member (object, "_name_or_path"))
-    json_object_remove_member (object, "_name_or_path");
+  for (i = 0; i < G_N_ELEMENTS (outdated); i++)
+    if (json_object_has_member (object, outdated[i]))
+      json_object_remove_member (object, outdated[i]);
 
   type = json_object_get_string_member_with_default (object, "model_type", "bert");
   architecture = g_strconcat (type, head, NULL);
