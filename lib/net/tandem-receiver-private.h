@@ -122,6 +122,9 @@ void tandem_receiver_hold (TandemReceiver *self, TandemReceived what, GstBuffer 
                            GstEvent *event);
 
 /* tandem-receiver-training.c */
+void tandem_receiver_begin_training_locked (TandemReceiver *receiver, guint64 sequence,
+                                            GstEvent *event);
+
 void tandem_receiver_owe_locked (TandemReceiver *self, guint64 sequence, GstBuffer *buffer);
 void tandem_receiver_forget_gradients_locked (TandemReceiver *self);
 gboolean tandem_receiver_lose_training_locked (TandemReceiver *self, const char *peer,

@@ -113,7 +113,8 @@ take_numbered (TandemReceiver *self, TandemLink *link, const TandemFrame *frame,
       tandem_receiver_ack_locked (self, sequence, TANDEM_ACK_CONSUMED);
       tandem_receiver_flush_out_locked (self);
     }
-    stream->trains |= event != NULL;
+    if (event != NULL)
+      tandem_receiver_begin_training_locked (self, sequence, event);
     if (what == TANDEM_RECEIVED_FLUSH) {
       stream->flushed = TRUE;
       stream->n_micro_batches = 0;

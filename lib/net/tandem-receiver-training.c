@@ -35,6 +35,22 @@ tandem_receiver_owe_locked (TandemReceiver *self, guint64 sequence, GstBuffer *b
   stream->n_micro_batches++;
 }
 
+/* An event of training came. The first kind lets the loss announce itself. */
+void
+tandem_receiver_begin_training_locked (TandemReceiver *self, guint64 sequence, GstEvent *event)
+{
+  TandemReceiverStream *stream = self->stream;
+  TandemTrainingInfo info;
+  TandemOwed *owed;
+
+  stream->trains = TRUE;
+  if (!tandem_event_parse_training (event, &info))
+    return;
+  owed = g_new (TandemOwed, 1);
+  *owed = (TandemOwed) { TANDEM_GRADIENT_ANNOUNCEMENT, sequence, 0 };
+  g_hash_table_replace (stream->owed, owed, owed);
+}
+
 /* Nobody reads them any more; whoever waits for room finds out. */
 void
 tandem_receiver_forget_gradients_locked (TandemReceiver *self)

@@ -97,6 +97,8 @@ TandemLink *tandem_sender_open_link (TandemSender *self, guint *keepalive, GErro
 void tandem_sender_init_training (TandemSender *self);
 void tandem_sender_clear_training (TandemSender *self);
 void tandem_sender_stop_training (TandemSender *self);
+void tandem_sender_await_announcement_locked (TandemSender *self, guint64 sequence);
+
 void tandem_sender_await_gradient_locked (TandemSender *self, const TandemSenderItem *item);
 GQueue tandem_sender_flush_training_locked (TandemSender *self, guint64 sequence);
 void tandem_sender_free_gradients (GQueue *gradients);

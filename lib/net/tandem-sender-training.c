@@ -97,6 +97,16 @@ tandem_sender_await_gradient_locked (TandemSender *self, const TandemSenderItem 
   self->n_micro_batches++;
 }
 
+/* The same for an announcement, which the event that begins training asks for. */
+void
+tandem_sender_await_announcement_locked (TandemSender *self, guint64 sequence)
+{
+  TandemAwaited *awaited = g_new (TandemAwaited, 1);
+
+  *awaited = (TandemAwaited) { sequence, TANDEM_GRADIENT_ANNOUNCEMENT, 0 };
+  g_hash_table_add (self->awaited, awaited);
+}
+
 /* Frames before `sequence` are no longer wanted. Returns gradients to release without the lock. */
 GQueue
 tandem_sender_flush_training_locked (TandemSender *self, guint64 sequence)

@@ -208,6 +208,8 @@ tandem_sender_append_locked (TandemSender *self, TandemSenderItem *item)
   g_queue_push_tail (&self->items, item);
   if (item->type == TANDEM_FRAME_BUFFER)
     tandem_sender_count_locked (self, item, 1);
+  if (item->agreement)
+    tandem_sender_await_announcement_locked (self, item->sequence);
   if (self->link != NULL && self->unsent == NULL)
     self->unsent = self->items.tail;
   tandem_sender_pump_locked (self);

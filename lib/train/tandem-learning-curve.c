@@ -71,7 +71,7 @@ typedef struct
   Series means;                 /* of the steps up to each one */
   Series evaluated;
   Series accuracies;            /* in percent */
-  gsize window;                 /* steps of a mean */
+  guint window;                 /* steps of a mean */
 } Data;
 
 static void
@@ -97,7 +97,7 @@ data_init (Data *data, const TandemLearningCurve *curve)
   series_init (&data->accuracies, curve->n_evaluations);
   for (i = 0; i < n; i++)
     series_add (&data->losses, curve->first_step + i + 1, curve->losses[i]);
-  data->window = MAX (data->losses.n / MEAN_PARTS, 1);
+  data->window = CLAMP (data->losses.n / MEAN_PARTS, 1, G_MAXINT);
   for (i = 0; i < data->losses.n; i++) {
     sum += data->losses.y[i];
     if (i >= data->window)
@@ -180,8 +180,8 @@ draw_losses (TandemPlot *plot, const Data *data)
     tandem_plot_legend (plot, _("training"), &thin, FALSE);
   }
   if (data->window > 1) {
-    mean = g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "mean of %" G_GSIZE_FORMAT " step",
-                                         "mean of %" G_GSIZE_FORMAT " steps", data->window),
+    mean = g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "mean of %u step", "mean of %u steps",
+                                         data->window),
                             data->window);
     tandem_plot_line (plot, data->means.x, data->means.y, data->means.n, &bold, 2.0);
     tandem_plot_legend (plot, mean, &bold, FALSE);

@@ -320,14 +320,15 @@ static void
 test_labels (Fixture *fixture, gconstpointer data)
 {
   const char *const labels[] = { "bad", "g\"\xc3\xb6\"od", NULL };
-  g_autofree char *config = g_strdup (tandem_model_get_config_text (fixture->model));
+  g_autofree char *plain = g_strdup (tandem_model_get_config_text (fixture->model));
+  g_autofree char *config = NULL;
   g_autofree char *path = g_build_filename (fixture->target, "config.json", NULL);
   g_autofree char *text = NULL;
   g_autoptr (TandemModel) model = NULL;
   g_autoptr (GError) error = NULL;
 
-  *strrchr (config, '}') = ',';
-  config = g_strconcat (g_steal_pointer (&config), " \"num_labels\": 2, \"_name_or_path\": "
+  *strrchr (plain, '}') = ',';
+  config = g_strconcat (plain, " \"num_labels\": 2, \"_name_or_path\": "
                         "\"/somewhere\", \"torch_dtype\": \"bfloat16\", \"dtype\": \"bfloat16\"}", NULL);
   tandem_model_export (fixture->model, config, fixture->tensors, labels, TANDEM_DTYPE_F32,
                        fixture->target, 0, NULL, &error);

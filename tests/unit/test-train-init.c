@@ -113,13 +113,13 @@ test_bad_config (void)
   guint i;
 
   for (i = 0; i < G_N_ELEMENTS (bad); i++) {
-    g_autofree char *config = g_strdup_printf (CONFIG, 1);
+    g_autofree char *start = g_strdup_printf (CONFIG, 1);
+    g_autofree char *config = NULL;
     g_autoptr (GHashTable) tensors = NULL;
     g_autoptr (GError) error = NULL;
 
-    *strstr (config, "\"initializer") = '\0';
-    config = bad[i][0] == '{' ? g_strdup (bad[i])
-                              : g_strconcat (g_steal_pointer (&config), bad[i], "}", NULL);
+    *strstr (start, "\"initializer") = '\0';
+    config = bad[i][0] == '{' ? g_strdup (bad[i]) : g_strconcat (start, bad[i], "}", NULL);
     tensors = tandem_model_init_random (config, 0, 0, 1, &error);
     g_assert_null (tensors);
     g_assert_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CONFIG);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Compares losses, schedules and exported models with PyTorch and transformers, as TAP.
 
-Usage: check-train-library.py LIBTANDEM
+Usage: check-train-parts.py LIBTANDEM
 
 The interpreter needs torch and transformers; without them everything is skipped.
 """
