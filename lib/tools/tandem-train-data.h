@@ -18,7 +18,7 @@ typedef struct
 {
   GArray *train;                /* of TrainReview */
   GArray *held_out;             /* never trained on; all labelled */
-  guint64 n_excluded;
+  guint n_excluded;
   char *fingerprint;            /* of all of them, and of what is held out */
 } TrainData;
 

@@ -103,8 +103,8 @@ train_make_initial (const TrainOptions *options, const char *folder, GCancellabl
   if (options->max_length <= n)
     return TRUE;
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-               _("--max-length=%" G_GUINT64_FORMAT " does not fit the model, which has %u "
-                 "positions"), options->max_length, n);
+               _("--max-length=%u does not fit the model, which has %u positions"),
+               (guint) options->max_length, n);
   return FALSE;
 }
 

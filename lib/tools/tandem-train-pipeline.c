@@ -197,8 +197,8 @@ take_error (GstMessage *message, guint64 step, GError **error)
 
   gst_message_parse_error (message, &local, &debug);
   detail = debug != NULL ? strchr (debug, '\n') : NULL;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, _("in step %" G_GUINT64_FORMAT ": %s%s%s%s"),
-               step, local->message, detail != NULL ? " (" : "", detail != NULL ? detail + 1 : "",
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, _("in step %u: %s%s%s%s"), (guint) step,
+               local->message, detail != NULL ? " (" : "", detail != NULL ? detail + 1 : "",
                detail != NULL ? ")" : "");
 }
 
@@ -233,8 +233,8 @@ watch (Run *run, guint64 *step, TrainStepFunc report, gpointer user_data,
       continue;
     if (!isfinite (now.loss) || !isfinite (now.norm)) {
       g_set_error (error, TANDEM_TRAIN_ERROR, TANDEM_TRAIN_ERROR_NOT_FINITE,
-                   _("in step %" G_GUINT64_FORMAT ": training diverged (loss %g, norm of the "
-                     "gradients %g); try a lower --learning-rate"), now.step, now.loss, now.norm);
+                   _("in step %u: training diverged (loss %g, norm of the gradients %g); try a "
+                     "lower --learning-rate"), (guint) now.step, now.loss, now.norm);
       return FALSE;
     }
     *step = now.step;

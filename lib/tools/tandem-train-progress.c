@@ -304,9 +304,8 @@ train_progress_measured (TrainProgress *self, const TrainMeasurement *measuremen
   json_builder_add_boolean_value (builder, best);
   json_builder_end_object (builder);
   write_metrics (self, builder);
-  train_progress_say (self, best ? _("step %" G_GUINT64_FORMAT ": %.2f %% of %u reviews held out "
-                                     "are right, the best so far; their loss is %.4f")
-                                 : _("step %" G_GUINT64_FORMAT ": %.2f %% of %u reviews held out "
-                                     "are right; their loss is %.4f"), measurement->step,
-                      100.0 * measurement->accuracy, n, measurement->loss);
+  train_progress_say (self, best ? _("step %u: %.2f %% of %u reviews held out are right, the "
+                                     "best so far; their loss is %.4f")
+                                 : _("step %u: %.2f %% of %u reviews held out are right; their "
+                                     "loss is %.4f"), (guint) measurement->step, 100.0 * measurement->accuracy, n, measurement->loss);
 }

@@ -83,9 +83,8 @@ prepare (Training *self, GError **error)
   self->data = self->progress != NULL ? train_data_read (options, self->cancellable, error) : NULL;
   if (self->data == NULL || !check_data (self, error))
     return FALSE;
-  train_progress_say (self->progress, _("%u reviews to learn from, %u held out, %"
-                      G_GUINT64_FORMAT " left out"), self->data->train->len,
-                      self->data->held_out->len, self->data->n_excluded);
+  train_progress_say (self->progress, _("%u reviews to learn from, %u held out, %u left out"),
+                      self->data->train->len, self->data->held_out->len, self->data->n_excluded);
 
   self->initial_path = train_state_get_path (self->state, "initial");
   if (!options->resume) {
@@ -254,8 +253,8 @@ run (char **args)
   tandem_init ();
   if (prepare (&training, &error) && train (&training, &error)) {
     if (training.state->finished) {
-      train_progress_say (training.progress, _("the model of step %" G_GUINT64_FORMAT " is in %s"),
-                          training.state->model_step, training.options.output);
+      train_progress_say (training.progress, _("the model of step %u is in %s"),
+                          (guint) training.state->model_step, training.options.output);
       return TANDEM_EXIT_OK;
     }
   }
@@ -265,9 +264,8 @@ run (char **args)
   if (training.setup.layers == NULL)
     tandem_command_failed (error);
   else
-    g_printerr (_("%s: interrupted after step %" G_GUINT64_FORMAT "; to go on: tandem train "
-                  "--resume --output %s\n"), g_get_prgname (), training.state->step,
-                training.options.output);
+    g_printerr (_("%s: interrupted after step %u; to go on: tandem train --resume --output %s\n"),
+                g_get_prgname (), (guint) training.state->step, training.options.output);
   return EXIT_INTERRUPTED;
 }
 
