@@ -22,7 +22,7 @@
 /* What the means of loss and accuracy forget with each step. */
 #define FORGET 0.05
 
-#define MIN_BAR 8
+#define MIN_BAR 5
 
 struct _TrainProgress
 {
@@ -284,7 +284,7 @@ train_progress_step (TrainProgress *self, const TrainStep *step)
 
   g_string_append_printf (text, _("loss %.4f"), self->loss);
   if (self->has_accuracy)
-    g_string_append_printf (text, _(", accuracy %.1f %%"), 100.0 * self->accuracy);
+    g_string_append_printf (text, _(", %.1f %% right"), 100.0 * self->accuracy);
   g_string_append_printf (text, _(", %.0f reviews/s, %s left"), rate, left);
   show (self, _("step"), step->step, self->total_steps, text->str,
         step->step == self->total_steps);
