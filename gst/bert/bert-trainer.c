@@ -214,8 +214,8 @@ next_gradient (BertTrainer *self, gboolean wait, GError **error)
 }
 
 /* Weights change. norm: of the gradients of the mean loss. */
-static void
-update (BertTrainer *self, guint64 n_sequences, double squared_norm)
+static gboolean
+update (BertTrainer *self, guint64 n_sequences, double squared_norm, GError **error)
 {
   double norm = sqrt (squared_norm) / n_sequences;
   TandemTrainUpdate step = {
@@ -233,6 +233,12 @@ update (BertTrainer *self, guint64 n_sequences, double squared_norm)
     .max_in_flight = self->max_in_flight
   };
 
+  if (!isfinite (squared_norm)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "the gradients of step %" G_GUINT64_FORMAT " are not finite: training diverged; "
+                 "lower the learning rate", step.step);
+    return FALSE;
+  }
   tandem_train_stage_update (self->stage, &step);
   self->step++;
   self->n_in_step = 0;
@@ -242,6 +248,7 @@ update (BertTrainer *self, guint64 n_sequences, double squared_norm)
   self->squared_norm = 0.0;
   if (self->is_first)
     self->callbacks.report (&report, self->user_data);
+  return TRUE;
 }
 
 static gboolean
@@ -342,8 +349,8 @@ run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
   if (self->info.schedule != TANDEM_SCHEDULE_1F1B)
     return TRUE;
   /* Each backward pass is a step; the norm is this stage's own. */
-  update (self, info.n_sequences, tandem_train_stage_add_squared_norm (self->stage, 0.0));
-  return TRUE;
+  return update (self, info.n_sequences,
+                 tandem_train_stage_add_squared_norm (self->stage, 0.0), error);
 }
 
 /* Backward passes for all gradients that are there, and waits for more until no more than most
@@ -387,8 +394,7 @@ finish_step (BertTrainer *self, GError **error)
     return TRUE;
   info = (TandemStepInfo) { self->step, self->sequences_in_step, self->squared_norm };
   self->callbacks.push_down (tandem_event_new_step (&info), self->user_data);
-  update (self, info.n_sequences, info.squared_norm);
-  return TRUE;
+  return update (self, info.n_sequences, info.squared_norm, error);
 }
 
 /* The first stage says how all of them train. */
@@ -432,8 +438,13 @@ bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
   if (self->is_first && is_save_due (self) &&
       (!finish_step (self, error) || !save_all (self, error)))
     return FALSE;
-  if (self->info.schedule == TANDEM_SCHEDULE_GPIPE)
-    return TRUE;
+  if (self->info.schedule == TANDEM_SCHEDULE_GPIPE) {
+    if (tandem_train_stage_get_n_in_flight (self->stage) < self->info.micro_batches)
+      return TRUE;
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "more micro-batches came than the %u that a step has", self->info.micro_batches);
+    return FALSE;
+  }
   /* It came before the first buffer: the first stage waited for it. */
   g_mutex_lock (&self->lock);
   most = MAX (self->limit, 1) - 1;
@@ -500,7 +511,8 @@ bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "a step has no sequences");
       return FALSE;
     }
-    update (self, step.n_sequences, step.squared_norm);
+    if (!update (self, step.n_sequences, step.squared_norm, error))
+      return FALSE;
     return self->callbacks.push_down (gst_event_ref (event), self->user_data);
   }
   if (tandem_event_parse_checkpoint (event, &number))
