@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='inspect split train help'
+  local commands='inspect merge split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -49,6 +49,14 @@ _tandem ()
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur")
         return
       fi ;;
+    merge)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W '--output --half --force --help' -- "$cur")
+        return
+      fi
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return ;;
     split)
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '--layers --output --force --help' -- "$cur")

@@ -340,6 +340,54 @@ test_wrong_checkpoint (void)
   g_assert_nonnull (strstr (step.error, "goes on after step 4"));
 }
 
+/* The checkpoints of two stages make the same model, byte for byte, as that of one. */
+static void
+test_merge (void)
+{
+  const char *tool = g_getenv ("TANDEM_TEST_TOOL");
+  const char *options = "micro-batches=4 learning-rate=1e-3";
+  g_auto (Run) one = { NULL };
+  g_auto (Run) two = { NULL };
+  char *contents[2] = { NULL };
+  gsize sizes[2];
+  guint i;
+
+  g_assert_nonnull (tool);
+  train (&one, "m", "0-2", options, 32);
+  g_assert_cmpstr (one.error, ==, NULL);
+  train (&two, "n", "0-0 1-2", options, 32);
+  g_assert_cmpstr (two.error, ==, NULL);
+
+  for (i = 0; i < 4; i++) {
+    static const char *const arguments[] = { "%s/m-0", "%s/n-1 %s/n-0", "%s/n-0", "%s/n-0 %s/m-0" };
+    g_autofree char *files = g_strdup_printf (arguments[i], work, work);
+    g_autofree char *line = g_strdup_printf ("%s merge %s %s --output %s/merged%u", tool, model,
+                                             files, work, i);
+    g_autofree char *output = NULL;
+    g_autofree char *folder = g_strdup_printf ("%s/merged%u", work, i);
+    g_autofree char *weights = g_build_filename (folder, "model.safetensors", NULL);
+    g_autoptr (GError) error = NULL;
+    g_autoptr (TandemModel) merged = NULL;
+    int status;
+
+    g_spawn_command_line_sync (line, NULL, &output, &status, &error);
+    g_assert_no_error (error);
+    if (i >= 2) {
+      g_assert_false (g_spawn_check_wait_status (status, NULL));
+      g_assert_nonnull (strstr (output, i == 2 ? "encoder.layer.1" : "another checkpoint"));
+      continue;
+    }
+    g_assert_cmpstr (output, ==, "");
+    g_assert_true (g_spawn_check_wait_status (status, &error));
+    merged = tandem_model_open (folder, NULL, &error);
+    g_assert_no_error (error);
+    g_assert_true (g_file_get_contents (weights, &contents[i], &sizes[i], NULL));
+  }
+  g_assert_cmpmem (contents[0], sizes[0], contents[1], sizes[1]);
+  g_free (contents[0]);
+  g_free (contents[1]);
+}
+
 static void
 write_reviews (void)
 {
@@ -383,6 +431,7 @@ main (int argc, char **argv)
   g_test_add_func ("/train/unlabelled", test_unlabelled);
   g_test_add_func ("/train/stop-while-waiting", test_stop_while_waiting);
   g_test_add_func ("/train/wrong-checkpoint", test_wrong_checkpoint);
+  g_test_add_func ("/train/merge", test_merge);
   result = g_test_run ();
 
   tandem_test_remove_folder (work);
