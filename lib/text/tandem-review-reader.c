@@ -35,6 +35,8 @@ struct _TandemReviewReader
 
   char *path;
   guint max_row;
+  TandemReviewSplit split;
+  const Entry *entry;           /* read last */
 
   /* a folder of texts ... */
   GArray *entries;
@@ -197,6 +199,7 @@ tandem_review_reader_open (const char *path, TandemReviewSplit split, guint max_
 
   self = g_object_new (TANDEM_TYPE_REVIEW_READER, NULL);
   self->path = g_strdup (path);
+  self->split = split;
   self->max_row = max_row != 0 ? max_row : 16 << 20;
   if (g_file_test (path, G_FILE_TEST_IS_DIR)) {
     if (!open_data_set (self, split, cancellable, error))
@@ -305,7 +308,7 @@ static gboolean
 read_entry (TandemReviewReader *self, guint index, GBytes **text, int *label,
             GCancellable *cancellable, GError **error)
 {
-  const Entry *entry = &g_array_index (self->entries, Entry, index);
+  const Entry *entry = self->entry = &g_array_index (self->entries, Entry, index);
   g_autofree char *path = g_build_filename (entry->folder, entry->name, NULL);
   g_autoptr (GFile) file = g_file_new_for_path (path);
   g_autoptr (GFileInfo) info = g_file_query_info (file, G_FILE_ATTRIBUTE_STANDARD_SIZE,
@@ -357,4 +360,72 @@ tandem_review_reader_next (TandemReviewReader *self, GBytes **text, int *label,
                                   &g_array_index (self->positions, TandemReviewPosition, index),
                                   cancellable, error) &&
       tandem_review_rows_next (self->rows, text, label, cancellable, error);
+}
+
+/**
+ * tandem_review_reader_describe:
+ * @self: a reader
+ *
+ * Returns: (transfer full): where the text that tandem_review_reader_next() gave last stands,
+ *   for messages: a file, or a file and the line at which the row begins
+ */
+char *
+tandem_review_reader_describe (TandemReviewReader *self)
+{
+  g_autofree char *path = NULL;
+
+  g_return_val_if_fail (TANDEM_IS_REVIEW_READER (self), NULL);
+
+  if (self->rows != NULL) {
+    path = g_filename_display_name (self->path);
+    return g_strdup_printf ("%s, line %" G_GUINT64_FORMAT, path,
+                            tandem_review_rows_get_line (self->rows));
+  }
+  if (self->entry == NULL)
+    return g_filename_display_name (self->path);
+  path = g_build_filename (self->entry->folder, self->entry->name, NULL);
+  return g_filename_display_name (path);
+}
+
+/**
+ * tandem_review_reader_get_line:
+ * @self: a reader
+ *
+ * Returns: the line, counted from 1, at which the row begins that tandem_review_reader_next()
+ *   gave last; 0 where each text is a file
+ */
+guint64
+tandem_review_reader_get_line (TandemReviewReader *self)
+{
+  g_return_val_if_fail (TANDEM_IS_REVIEW_READER (self), 0);
+
+  return self->rows != NULL ? tandem_review_rows_get_line (self->rows) : 0;
+}
+
+/**
+ * tandem_review_reader_dup_name:
+ * @self: a reader
+ *
+ * Gives the name by which lists of reviews call the text that tandem_review_reader_next()
+ * gave last: its path in aclImdb, as `train/pos/10643_8.txt`. Rows of label, id, rating, split
+ * and text have one, too; it begins with "test" where the reader was opened for that split, else
+ * with "train".
+ *
+ * Returns: (transfer full) (nullable): the name, or %NULL where texts have none
+ */
+char *
+tandem_review_reader_dup_name (TandemReviewReader *self)
+{
+  const char *split;
+
+  g_return_val_if_fail (TANDEM_IS_REVIEW_READER (self), NULL);
+
+  split = split_names[self->split == TANDEM_REVIEW_SPLIT_TEST ? TANDEM_REVIEW_SPLIT_TEST
+                                                              : TANDEM_REVIEW_SPLIT_TRAIN];
+  if (self->rows != NULL)
+    return tandem_review_rows_dup_name (self->rows, split);
+  if (self->entry == NULL)
+    return NULL;
+  return g_strdup_printf ("%s/%s/%s", split, self->entry->label == 0 ? "neg" :
+                          self->entry->label == 1 ? "pos" : "unsup", self->entry->name);
 }

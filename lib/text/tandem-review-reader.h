@@ -44,4 +44,13 @@ TANDEM_API
 gboolean tandem_review_reader_next (TandemReviewReader *self, GBytes **text, int *label,
                                     GCancellable *cancellable, GError **error);
 
+TANDEM_API
+char *tandem_review_reader_describe (TandemReviewReader *self);
+
+TANDEM_API
+guint64 tandem_review_reader_get_line (TandemReviewReader *self);
+
+TANDEM_API
+char *tandem_review_reader_dup_name (TandemReviewReader *self);
+
 G_END_DECLS

@@ -37,6 +37,10 @@ gboolean tandem_review_rows_skip (TandemReviewRows *self, TandemReviewPosition *
 gboolean tandem_review_rows_next (TandemReviewRows *self, GBytes **text, int *label,
                                   GCancellable *cancellable, GError **error);
 
+guint64 tandem_review_rows_get_line (TandemReviewRows *self);
+
+char *tandem_review_rows_dup_name (TandemReviewRows *self, const char *split);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemReviewRows, tandem_review_rows_free)
 
 G_END_DECLS

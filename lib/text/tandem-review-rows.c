@@ -500,3 +500,21 @@ tandem_review_rows_next (TandemReviewRows *self, GBytes **text, int *label,
   *text = g_bytes_new (field, strlen (field));
   return TRUE;
 }
+
+/* Where the row read last began, counted from 1. */
+guint64
+tandem_review_rows_get_line (TandemReviewRows *self)
+{
+  return self->row_position.line;
+}
+
+/* What the row read last is called in aclImdb, where label, id and rating say so; else NULL. */
+char *
+tandem_review_rows_dup_name (TandemReviewRows *self, const char *split)
+{
+  if (self->format != TANDEM_REVIEW_FORMAT_TSV || self->n_fields != 5 ||
+      self->label_column != 0 || self->text_column != 4)
+    return NULL;
+  return g_strdup_printf ("%s/%s/%s_%s.txt", split, self->fields[0], self->fields[1],
+                          self->fields[2]);
+}

@@ -25,6 +25,7 @@ typedef struct
 
 extern const TandemCommand tandem_command_inspect;
 extern const TandemCommand tandem_command_split;
+extern const TandemCommand tandem_command_train;
 
 /* Takes the options out of @args. @usage is what follows the options in the
  * usage line, @description what stands below the options. Returns FALSE when the

@@ -4,7 +4,15 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='inspect split help'
+  local commands='inspect split train help'
+
+  local train='
+    --data --output --resume --force --from --init --config --vocab --labels
+    --task --teacher --alpha --temperature --with-unlabelled --exclude --holdout
+    --epochs --batch --micro-batch --max-length --learning-rate --warmup --decay
+    --weight-decay --max-norm --label-smoothing --dropout --seed --stages
+    --schedule --patience --evaluate-every --checkpoint-every --metrics --split
+    --help'
 
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
@@ -13,11 +21,25 @@ _tandem ()
   fi
   case $prev in
     -l|--layers) return ;;
-    -o|--output)
+    -o|--output|-m|--from|--teacher)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
       return ;;
+    -d|--data|--config|--vocab|-x|--exclude|--metrics)
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return ;;
+    -t|--task) mapfile -t COMPREPLY < <(compgen -W 'classify distill' -- "$cur"); return ;;
+    --init) mapfile -t COMPREPLY < <(compgen -W 'model random project' -- "$cur"); return ;;
+    --decay) mapfile -t COMPREPLY < <(compgen -W 'linear cosine' -- "$cur"); return ;;
+    --schedule)
+      mapfile -t COMPREPLY < <(compgen -W 'gpipe 1f1b-flush 1f1b' -- "$cur")
+      return ;;
   esac
+  if [ "${COMP_WORDS[1]}" = train ]; then
+    mapfile -t COMPREPLY < <(compgen -W "$train" -- "$cur")
+    return
+  fi
   case ${COMP_WORDS[1]} in
     help)
       mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")

@@ -242,6 +242,66 @@ test_shuffle (void)
   g_unlink (path);
 }
 
+/* Where each review stands, and what lists call it. */
+static void
+test_places (void)
+{
+  g_autofree char *tsv = write_file ("places.tsv", "neg\t7\t2\ttrain\tbad\n\n"
+                                     "unsup\t8\t0\ttrain\tlong\n");
+  g_autofree char *csv = write_file ("places.csv", "review,sentiment\n\"two\nlines\",1\nx,0\n");
+  g_autofree char *positive = write_file ("places/train/pos/3_9.txt", "good");
+  g_autofree char *negative = write_file ("places/train/neg/4_1.txt", "poor");
+  g_autofree char *root = g_build_filename (folder, "places", NULL);
+  g_autofree char *line_3 = g_strconcat (tsv, ", line 3", NULL);
+  g_autofree char *line_4 = g_strconcat (csv, ", line 4", NULL);
+  const struct
+  {
+    const char *path;
+    guint n;                    /* reviews to read */
+    const char *place;
+    const char *name;
+    guint64 line;
+  } cases[] = {
+    { tsv, 1, NULL, "train/neg/7_2.txt", 1 },
+    { tsv, 2, line_3, "train/unsup/8_0.txt", 3 },
+    { csv, 2, line_4, NULL, 4 },
+    { root, 1, negative, "train/neg/4_1.txt", 0 },
+    { root, 2, positive, "train/pos/3_9.txt", 0 },
+  };
+  guint i, k;
+
+  for (i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (TandemReviewReader) reader = tandem_review_reader_open (
+        cases[i].path, TANDEM_REVIEW_SPLIT_TRAIN, 0, NULL, &error);
+    g_autofree char *place = NULL, *name = NULL;
+
+    g_assert_no_error (error);
+    for (k = 0; k < cases[i].n; k++) {
+      g_autoptr (GBytes) text = NULL;
+      int label;
+
+      g_assert_true (tandem_review_reader_next (reader, &text, &label, NULL, &error));
+    }
+    place = tandem_review_reader_describe (reader);
+    name = tandem_review_reader_dup_name (reader);
+    if (cases[i].place != NULL)
+      g_assert_cmpstr (place, ==, cases[i].place);
+    g_assert_cmpstr (name, ==, cases[i].name);
+    g_assert_cmpuint (tandem_review_reader_get_line (reader), ==, cases[i].line);
+  }
+  g_remove (tsv);
+  g_remove (csv);
+  g_remove (positive);
+  g_remove (negative);
+  for (i = 0; i < 4; i++) {
+    static const char *const folders[] = { "train/pos", "train/neg", "train", "" };
+    g_autofree char *path = g_build_filename (root, folders[i], NULL);
+
+    g_rmdir (path);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -254,6 +314,7 @@ main (int argc, char **argv)
   g_test_add_func ("/reviews/packed", test_packed);
   g_test_add_func ("/reviews/folder", test_folder);
   g_test_add_func ("/reviews/shuffle", test_shuffle);
+  g_test_add_func ("/reviews/places", test_places);
   ret = g_test_run ();
   g_rmdir (folder);
   g_free (folder);

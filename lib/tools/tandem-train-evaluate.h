@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "tandem-train-progress.h"
+
+G_BEGIN_DECLS
+
+/* Measures the model in the folder @path on what is held out. */
+gboolean train_evaluate (const char *path, const TrainData *data, guint max_length,
+                         TrainProgress *progress, TrainMeasurement *measurement,
+                         GCancellable *cancellable, GError **error);
+
+/* Returns (transfer full) the file of what the teacher says of all texts to learn from: the
+ * one in OUTPUT where it is of the same teacher and texts, else made now. */
+char *train_ask_teacher (const TrainOptions *options, const TrainData *data,
+                         TrainProgress *progress, GCancellable *cancellable, GError **error);
+
+G_END_DECLS
