@@ -79,30 +79,34 @@ bert_properties_install (GObjectClass *klass, GParamFlags flags)
   g_object_class_install_property (
       klass, PROP_SCHEDULE,
       g_param_spec_enum ("schedule", "Schedule",
-                         "In which order stages work; the first stage tells the others, this as "
-                         "all that follows but dropout, seed and checkpoint",
+                         "In which order stages work; in this, in steps and in how they learn, all "
+                         "do as the first one says",
                          TANDEM_TYPE_SCHEDULE_KIND, DEFAULT_SCHEDULE, flags));
   g_object_class_install_property (
       klass, PROP_MICRO_BATCHES,
-      g_param_spec_uint ("micro-batches", "Micro-batches", "Buffers a step; with 1f1b each is one",
+      g_param_spec_uint ("micro-batches", "Micro-batches",
+                         "Buffers whose gradients make a step; with 1f1b each buffer is one",
                          1, G_MAXUINT16, DEFAULT_MICRO_BATCHES, flags));
   install_double (klass, PROP_LEARNING_RATE, "learning-rate", "Learning rate",
-                  "AdamW's highest learning rate", 0.0, 10.0, DEFAULT_LEARNING_RATE, flags);
+                  "AdamW's highest learning rate (0: weights stay)", 0.0, 10.0,
+                  DEFAULT_LEARNING_RATE, flags);
   install_double (klass, PROP_WEIGHT_DECAY, "weight-decay", "Weight decay",
-                  "Decoupled decay of matrices, in units of the learning rate", 0.0, 10.0,
-                  DEFAULT_WEIGHT_DECAY, flags);
-  install_double (klass, PROP_BETA1, "beta1", "Beta 1", "How much of AdamW's first moment stays",
-                  0.0, 0.999999, DEFAULT_BETA1, flags);
-  install_double (klass, PROP_BETA2, "beta2", "Beta 2", "How much of AdamW's second moment stays",
-                  0.0, 0.999999, DEFAULT_BETA2, flags);
+                  "AdamW's decay of matrices a step, in units of the learning rate (0: none)", 0.0,
+                  10.0, DEFAULT_WEIGHT_DECAY, flags);
+  install_double (klass, PROP_BETA1, "beta1", "Beta 1",
+                  "How much of AdamW's first moment stays in a step", 0.0, 0.999999,
+                  DEFAULT_BETA1, flags);
+  install_double (klass, PROP_BETA2, "beta2", "Beta 2",
+                  "How much of AdamW's second moment stays in a step", 0.0, 0.999999,
+                  DEFAULT_BETA2, flags);
   install_double (klass, PROP_EPSILON, "epsilon", "Epsilon",
                   "Added to the root of AdamW's second moment", 0.0, 1.0, DEFAULT_EPSILON, flags);
   install_double (klass, PROP_MAX_NORM, "max-norm", "Maximum norm",
-                  "Longer gradients are shortened to this norm (0: never)", 0.0, G_MAXDOUBLE,
-                  DEFAULT_MAX_NORM, flags);
+                  "Gradients of a step that are longer are shortened to this norm (0: never)", 0.0,
+                  G_MAXDOUBLE, DEFAULT_MAX_NORM, flags);
   install_uint64 (klass, PROP_WARMUP_STEPS, "warmup-steps", "Warm-up steps",
-                  "Steps in which the learning rate rises to its highest", DEFAULT_WARMUP_STEPS,
-                  flags);
+                  "Steps in which the learning rate rises to its highest (0: none)",
+                  DEFAULT_WARMUP_STEPS, flags);
   install_uint64 (klass, PROP_TOTAL_STEPS, "total-steps", "Total steps",
                   "Steps after which the learning rate is 0 (0: it does not fall)",
                   DEFAULT_TOTAL_STEPS, flags);
@@ -110,15 +114,16 @@ bert_properties_install (GObjectClass *klass, GParamFlags flags)
                    "Let the learning rate fall as a cosine rather than a line", DEFAULT_COSINE,
                    flags);
   install_double (klass, PROP_DROPOUT, "dropout", "Dropout",
-                  "Rate of all dropouts (-1: as the model's configuration says)", -1.0, 0.99,
-                  DEFAULT_DROPOUT, flags);
+                  "Share of elements that all dropouts drop (0: none; -1: as the model's "
+                  "configuration says)", -1.0, 0.99, DEFAULT_DROPOUT, flags);
   install_uint64 (klass, PROP_SEED, "seed", "Seed",
                   "Of the dropout; the same seed gives the same weights", DEFAULT_SEED, flags);
   g_object_class_install_property (
       klass, PROP_CHECKPOINT,
       g_param_spec_string ("checkpoint", "Checkpoint",
-                           "File to which the state of this stage goes, at the end and on the way "
-                           "(unset: none)", DEFAULT_CHECKPOINT, flags));
+                           "File to which the state of this stage goes, at the end and on the way; "
+                           "the one before it keeps its name with a ~ behind it (unset: none)",
+                           DEFAULT_CHECKPOINT, flags));
   install_uint64 (klass, PROP_CHECKPOINT_INTERVAL, "checkpoint-interval", "Checkpoint interval",
                   "Steps from one checkpoint of all stages to the next (0: only at the end)",
                   DEFAULT_CHECKPOINT_INTERVAL, flags);

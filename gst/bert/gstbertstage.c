@@ -15,6 +15,13 @@
  * |[
  * gst-launch-1.0 fdsrc ! lineparse ! tokenize model=M ! bertstage model=M layers=0-0 ! queue ! bertstage model=M layers=1- ! sentimentsink
  * ]|
+ *
+ * With #GstBertStage:trainable it trains its layers, in a pipeline that ends with
+ * `sentimentloss`. After each step the first stage posts an element message `tandem-step`:
+ * `step` (guint64, from 1), `sequences` (guint64), `loss` (double, their mean), `correct`
+ * (gint64, -1 when some have no label), `learning-rate` and `norm` (double, of the gradient of
+ * the mean loss before it was clipped) and `in-flight` (guint, the most micro-batches that the
+ * stage kept at once).
  */
 
 #include "config.h"

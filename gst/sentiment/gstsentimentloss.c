@@ -254,14 +254,16 @@ check_batch (GstSentimentLoss *self, GstBuffer *buffer, const TandemBatchMeta *m
   for (i = 0; i < meta->n_sequences; i++) {
     if (meta->labels[i] >= (gint64) self->classes ||
         (meta->labels[i] < 0 && self->teacher == NULL)) {
+      g_autofree char *id = g_strdup_printf ("%" G_GUINT64_FORMAT, meta->ids[i]);
+
       if (meta->labels[i] < 0)
         GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-                           (_("Review %" G_GUINT64_FORMAT " has no label to learn from; read a "
-                              "labelled data set with reviewsrc."), meta->ids[i]), (NULL));
+                           (_("Review %s has no label to learn from; read a labelled data set "
+                              "with reviewsrc."), id), (NULL));
       else
         GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-                           (_("Review %" G_GUINT64_FORMAT " is of class %d; the model knows %u."),
-                            meta->ids[i], meta->labels[i], self->classes), (NULL));
+                           (_("Review %s is of class %d; the model knows %u."), id,
+                            meta->labels[i], self->classes), (NULL));
       return FALSE;
     }
   }
@@ -327,9 +329,11 @@ gst_sentiment_loss_render (GstBaseSink *base, GstBuffer *buffer)
   /* The sender need not keep it: a stream that trains is not resumed. */
   tandem_batch_meta_complete (meta);
   if (!ok) {
+    g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, self->next_micro_batch);
+
     GST_ELEMENT_ERROR (self, STREAM, FAILED,
-                       (_("The loss of micro-batch %" G_GUINT64_FORMAT " cannot be computed: %s"),
-                        self->next_micro_batch, error->message), (NULL));
+                       (_("The loss of micro-batch %s cannot be computed: %s"), number,
+                        error->message), (NULL));
     return GST_FLOW_ERROR;
   }
   if (!gst_pad_push_event (GST_BASE_SINK_PAD (self),
@@ -408,7 +412,7 @@ gst_sentiment_loss_class_init (GstSentimentLossClass *klass)
   g_object_class_install_property (
       object_class, PROP_LABEL_SMOOTHING,
       g_param_spec_double ("label-smoothing", "Label smoothing",
-                           "Share of the label that is spread over all classes", 0.0, 0.999,
+                           "Share of the label that is spread over all classes (0: none)", 0.0, 0.999,
                            DEFAULT_LABEL_SMOOTHING, flags));
   g_object_class_install_property (
       object_class, PROP_TEACHER,
@@ -419,19 +423,20 @@ gst_sentiment_loss_class_init (GstSentimentLossClass *klass)
   g_object_class_install_property (
       object_class, PROP_ALPHA,
       g_param_spec_double ("alpha", "Alpha",
-                           "Share of the label in the loss where there is a teacher", 0.0, 1.0,
-                           DEFAULT_ALPHA, flags));
+                           "Share of the label in the loss where there is a teacher (0: the teacher "
+                           "alone)", 0.0, 1.0, DEFAULT_ALPHA, flags));
   g_object_class_install_property (
       object_class, PROP_TEMPERATURE,
       g_param_spec_double ("temperature", "Temperature",
-                           "What the teacher's and the model's scores are divided by", 0.01, 1000.0,
+                           "What the teacher's and the model's scores are divided by before softmax "
+                           "(1: as they are)", 0.01, 1000.0,
                            DEFAULT_TEMPERATURE, flags));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_set_static_metadata (element_class, "Loss of a classifier",
                                          "Sink/Analyzer/Text",
                                          "Compares scores with labels and sends gradients back",
-                                         "Tandem");
+                                         "The Tandem developers");
   base_class->start = gst_sentiment_loss_start;
   base_class->stop = gst_sentiment_loss_stop;
   base_class->set_caps = gst_sentiment_loss_set_caps;

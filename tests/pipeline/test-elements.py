@@ -9,7 +9,7 @@ import subprocess
 import tap
 
 ELEMENTS = ('reviewsrc', 'lineparse', 'tokenize', 'microbatch', 'bertstage', 'tcpactsink',
-            'tcpactsrc', 'sentimentsink')
+            'tcpactsrc', 'sentimentsink', 'sentimentloss')
 # What an element has from its base classes.
 INHERITED = {
     'name', 'parent', 'sync', 'max-lateness', 'qos', 'async', 'ts-offset', 'enable-last-sample',
