@@ -28,6 +28,9 @@ typedef struct
 static const Spelling albert_modules[] = {
   { "embeddings.projection", "encoder.embedding_hidden_mapping_in" },
   { "pooler.dense", "pooler" },
+  { "cls.predictions.transform.dense", "predictions.dense" },
+  { "cls.predictions.transform.LayerNorm", "predictions.LayerNorm" },
+  { "cls.predictions", "predictions" },
 };
 
 static const Spelling albert_layer_modules[] = {

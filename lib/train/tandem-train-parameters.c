@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tensor/tandem-memory.h"
+#include "train/tandem-train-random.h"
 
 #define WORDS "embeddings.word_embeddings.weight"
 
@@ -75,6 +76,16 @@ tandem_parameters_add (TandemParameters *self, const char *name, guint n_dims, g
   return parameter.offset;
 }
 
+gsize
+tandem_parameters_add_optional (TandemParameters *self, const char *name, guint n_dims,
+                                guint64 rows, guint64 columns)
+{
+  gsize offset = tandem_parameters_add (self, name, n_dims, rows, columns);
+
+  g_array_index (self->list, TandemParameter, self->list->len - 1).is_optional = TRUE;
+  return offset;
+}
+
 void
 tandem_parameters_set_words (TandemParameters *self, guint n_words, guint width)
 {
@@ -111,6 +122,28 @@ load (TandemModel *model, const char *name, gsize n, float *out, GError **error)
   return TRUE;
 }
 
+/* As tandem_model_init_random() does. */
+static void
+fill (const TandemParameters *self, const TandemParameter *p, float *out)
+{
+  float constant = g_str_has_suffix (p->name, "LayerNorm.weight") ? 1.0f : 0.0f;
+  gsize i;
+
+  if (p->n_dims == 2)
+    tandem_random_normal (tandem_random_key (self->seed, tandem_random_hash (p->name)),
+                          self->deviation, p->n, out);
+  for (i = 0; p->n_dims == 1 && i < p->n; i++)
+    out[i] = constant;
+}
+
+static gboolean
+has (TandemModel *model, const char *name)
+{
+  g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, name, NULL);
+
+  return tensor != NULL;
+}
+
 gboolean
 tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **error)
 {
@@ -124,7 +157,9 @@ tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **err
   for (i = 0; i < self->list->len; i++) {
     const TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
 
-    if (!load (model, p->name, p->n, self->current->data + p->offset, error))
+    if (p->is_optional && !has (model, p->name))
+      fill (self, p, self->current->data + p->offset);
+    else if (!load (model, p->name, p->n, self->current->data + p->offset, error))
       return FALSE;
   }
   if (self->n_words == 0)

@@ -26,12 +26,15 @@ typedef struct
   gsize offset;
   gsize n;
   gboolean decays;              /* matrices do, biases and layer norms do not */
+  gboolean is_optional;         /* random where the model does not have it */
 } TandemParameter;
 
 typedef struct
 {
   GArray *list;                 /* of TandemParameter, in the order of the block */
   gsize n;                      /* floats of the block */
+  guint64 seed;                 /* of what is random, as is the next */
+  double deviation;             /* of matrices; biases are 0, factors of layer norms 1 */
   TandemWeights *current;
   float *gradient;              /* [n] */
   float *m, *v;                 /* [n]: AdamW's moments */
@@ -53,6 +56,10 @@ void tandem_parameters_free (TandemParameters *self);
 /* Before load: the next tensor of the block. Returns its offset. */
 gsize tandem_parameters_add (TandemParameters *self, const char *name, guint n_dims, guint64 rows,
                              guint64 columns);
+
+/* The same for a tensor that may be missing in the model; seed and deviation are to be set. */
+gsize tandem_parameters_add_optional (TandemParameters *self, const char *name, guint n_dims,
+                                      guint64 rows, guint64 columns);
 
 void tandem_parameters_set_words (TandemParameters *self, guint n_words, guint width);
 

@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "train/tandem-train-parameters.h"
+#include "train/tandem-train-layer.h"
+#include "train/tandem-train-masked.h"
 #include "train/tandem-train-stage.h"
 
 G_BEGIN_DECLS
 
 TandemParameters *tandem_train_stage_get_parameters (TandemTrainStage *self);
+
+const TandemTrainShape *tandem_train_stage_get_shape (TandemTrainStage *self);
+
+/* NULL: it is not a masked language model. */
+const TandemTrainMasked *tandem_train_stage_get_masked (TandemTrainStage *self);
+
+/* What tandem_train_stage_forward() takes; no id has been looked up yet. */
+gboolean tandem_train_stage_check_input (TandemTrainStage *self, gconstpointer input, guint n,
+                                         const guint32 *offsets, GError **error);
 
 G_END_DECLS

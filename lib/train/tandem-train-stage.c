@@ -40,12 +40,14 @@ struct _TandemTrainStage
   guint first_layer;
   guint last_layer;
   gboolean has_head;
+  gboolean is_masked_lm;
   TandemTrainShape shape;
 
   TandemParameters *parameters;
   TandemTrainEmbeddings embeddings;
   GArray *layers;               /* of TandemTrainLayer */
   TandemTrainHead head;
+  TandemTrainMasked masked;
 
   GQueue tapes;                 /* of Tape, in the order of forward passes */
   TandemTrainScratch scratch;
@@ -223,6 +225,13 @@ check_layers (TandemTrainStage *self, GError **error)
                  self->first_layer, self->last_layer);
     return FALSE;
   }
+  if (self->is_masked_lm && (self->first_layer > 0 || self->last_layer + 1 < n_layers)) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_LAYERS,
+                 "%s: a masked language model trains in one stage, since its word embeddings are at "
+                 "both ends: give it layers 0-%u, not %u-%u", path, n_layers - 1,
+                 self->first_layer, self->last_layer);
+    return FALSE;
+  }
   if (self->has_head && !tandem_model_has_classifier (self->model)) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CLASSIFIER,
                  "%s: the model has no classifier (pooler.dense and classifier) to train; make "
@@ -240,7 +249,10 @@ check_layers (TandemTrainStage *self, GError **error)
  * @options: how to train
  * @error: return location for a #TandemModelError
  *
- * Copies the weights of the layers; the files are not changed.
+ * Copies the weights of the layers; the files are not changed. A masked language model takes the
+ * head of the files ("cls.predictions."); where they have none it begins as BERT's does: a matrix
+ * of a normal distribution with the standard deviation "initializer_range" of the configuration,
+ * the factor of the layer norm 1, the rest 0.
  *
  * Returns: (transfer full): a new stage, or %NULL with @error set
  */
@@ -260,7 +272,9 @@ tandem_train_stage_new (TandemModel *model, guint first_layer, guint last_layer,
   self->model = g_object_ref (model);
   self->first_layer = first_layer;
   self->last_layer = last_layer;
-  self->has_head = last_layer + 1 == config->n_layers && !options->hidden;
+  self->has_head = last_layer + 1 == config->n_layers && !options->hidden &&
+      !options->masked_lm;
+  self->is_masked_lm = options->masked_lm;
   if (!check_layers (self, error) || !fill_shape (self, options, error))
     return NULL;
 
@@ -280,6 +294,9 @@ tandem_train_stage_new (TandemModel *model, guint first_layer, guint last_layer,
   }
   if (self->has_head)
     self->head = tandem_train_head_add (self->parameters, &self->shape, config->n_classes);
+  if (self->is_masked_lm && !tandem_train_masked_add (&self->masked, self->parameters,
+                                                      &self->shape, model, error))
+    return NULL;
   if (!tandem_parameters_load (self->parameters, model, error))
     return NULL;
   return g_steal_pointer (&self);
@@ -289,6 +306,18 @@ TandemParameters *
 tandem_train_stage_get_parameters (TandemTrainStage *self)
 {
   return self->parameters;
+}
+
+const TandemTrainShape *
+tandem_train_stage_get_shape (TandemTrainStage *self)
+{
+  return &self->shape;
+}
+
+const TandemTrainMasked *
+tandem_train_stage_get_masked (TandemTrainStage *self)
+{
+  return self->is_masked_lm ? &self->masked : NULL;
 }
 
 /**
@@ -342,9 +371,9 @@ tandem_train_stage_gives_logits (TandemTrainStage *self)
   return self->has_head;
 }
 
-static gboolean
-check_input (TandemTrainStage *self, gconstpointer input, guint n, const guint32 *offsets,
-             GError **error)
+gboolean
+tandem_train_stage_check_input (TandemTrainStage *self, gconstpointer input, guint n,
+                                const guint32 *offsets, GError **error)
 {
   const TandemModelConfig *config = tandem_model_get_config (self->model);
   const gint32 *ids = input;
@@ -401,7 +430,7 @@ tandem_train_stage_forward (TandemTrainStage *self, guint64 micro_batch, gconstp
   const float *weights;
   gsize n;
 
-  if (!check_input (self, input, n_sequences, offsets, error))
+  if (!tandem_train_stage_check_input (self, input, n_sequences, offsets, error))
     return FALSE;
   tandem_linear_use_one_thread ();
   tape = tape_new (self, micro_batch, n_sequences, offsets, ids);

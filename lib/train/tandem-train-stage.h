@@ -5,6 +5,7 @@
 
 #include "tandem-export.h"
 #include "model/tandem-model.h"
+#include "train/tandem-loss.h"
 
 G_BEGIN_DECLS
 
@@ -20,8 +21,11 @@ G_DECLARE_FINAL_TYPE (TandemTrainStage, tandem_train_stage, TANDEM, TRAIN_STAGE,
  * @attention_dropout: of attention weights; negative: `attention_probs_dropout_prob`
  * @classifier_dropout: of what the classifier gets; negative: `classifier_dropout`, or where
  *   that is missing `hidden_dropout_prob`
- * @seed: of the dropout
+ * @seed: of the dropout; of a masked language model also of what is masked, and of a head that
+ *   the model does not have yet
  * @hidden: give the rows of the last layer instead of logits
+ * @masked_lm: train a masked language model with tandem_train_stage_masked_step(): no pooler
+ *   and no classifier, but a head that predicts tokens
  *
  * How a stage trains.
  */
@@ -32,6 +36,7 @@ typedef struct
   double classifier_dropout;
   guint64 seed;
   gboolean hidden;
+  gboolean masked_lm;
 } TandemTrainOptions;
 
 /**
@@ -84,6 +89,18 @@ TANDEM_API
 gboolean tandem_train_stage_backward (TandemTrainStage *self, guint64 micro_batch,
                                       const float *gradient, gsize n_floats,
                                       float *input_gradient, GError **error);
+
+TANDEM_API
+gboolean tandem_train_stage_masked_step (TandemTrainStage *self, const gint32 *ids,
+                                         guint n_sequences, const guint32 *offsets,
+                                         const guint64 *sequence_ids, TandemLoss *loss,
+                                         GError **error);
+
+TANDEM_API
+gboolean tandem_train_stage_masked_loss (TandemTrainStage *self, const gint32 *ids,
+                                         guint n_sequences, const guint32 *offsets,
+                                         const guint64 *sequence_ids, TandemLoss *loss,
+                                         GError **error);
 
 TANDEM_API
 void tandem_train_stage_forget (TandemTrainStage *self);

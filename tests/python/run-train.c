@@ -103,7 +103,7 @@ run (int argc, char **argv, GError **error)
   g_autoptr (TandemModel) model = tandem_model_open (argv[1], NULL, error);
   guint64 n_steps = g_ascii_strtoull (argv[2], NULL, 10), step;
   double rate = g_ascii_strtod (argv[3], NULL);
-  TandemTrainOptions options = { rate, rate, rate, 5, FALSE };
+  TandemTrainOptions options = { rate, rate, rate, 5, FALSE, FALSE };
   TandemTrainStage *stages[MAX_STAGES];
   guint n_stages = MAX (argc - 5, 1), i, first, last;
   g_autoptr (GHashTable) tensors = g_hash_table_new_full (

@@ -24,7 +24,7 @@ static TandemModel *model;
 static TandemTrainStage *
 new_stage (double dropout)
 {
-  const TandemTrainOptions options = { dropout, dropout, dropout, 3, FALSE };
+  const TandemTrainOptions options = { dropout, dropout, dropout, 3, FALSE, FALSE };
   g_autoptr (GError) error = NULL;
   TandemTrainStage *stage = tandem_train_stage_new (model, 0, 1, &options, &error);
 
@@ -203,7 +203,8 @@ test_refusals (void)
   static const guint32 empty[] = { 0, 5, 5, 10 };
   static const guint32 longer[] = { 0, 40 };
   g_autoptr (TandemTrainStage) stage = new_stage (0.0);
-  const TandemTrainOptions bad = { 1.0, 0.1, 0.1, 0, FALSE }, plain = { 0.0, 0.0, 0.0, 0, FALSE };
+  const TandemTrainOptions bad = { 1.0, 0.1, 0.1, 0, FALSE, FALSE },
+                           plain = { 0.0, 0.0, 0.0, 0, FALSE, FALSE };
   g_autoptr (GError) error = NULL;
   gint32 many[40] = { 0 };
   float logits[N_LOGITS], gradient[N_LOGITS];
