@@ -7,6 +7,7 @@
 #include "tandem-enums.h"
 
 #define DEFAULT_TRAINABLE FALSE
+#define DEFAULT_TASK BERT_TASK_CLASSIFY
 #define DEFAULT_SCHEDULE TANDEM_SCHEDULE_1F1B_FLUSH
 #define DEFAULT_MICRO_BATCHES 1
 #define DEFAULT_LEARNING_RATE 5e-5
@@ -43,7 +44,25 @@ enum
   PROP_CHECKPOINT,
   PROP_CHECKPOINT_INTERVAL,
   PROP_RESUME,
+  PROP_TASK,
 };
+
+GType
+bert_task_get_type (void)
+{
+  static const GEnumValue values[] = {
+    { BERT_TASK_CLASSIFY, "Tell texts apart: the loss behind the last stage has the labels",
+      "classify" },
+    { BERT_TASK_MASKED_LM, "Predict masked tokens: all layers in one stage, no labels",
+      "masked-lm" },
+    { 0, NULL, NULL },
+  };
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstBertTask", values));
+  return type;
+}
 
 static void
 install_double (GObjectClass *klass, guint id, const char *name, const char *nick,
@@ -76,6 +95,10 @@ bert_properties_install (GObjectClass *klass, GParamFlags flags)
   install_boolean (klass, PROP_TRAINABLE, "trainable", "Trainable",
                    "Train the layers: keep what backward passes need, and change weights",
                    DEFAULT_TRAINABLE, flags);
+  g_object_class_install_property (
+      klass, PROP_TASK,
+      g_param_spec_enum ("task", "Task", "What the layers are trained for", bert_task_get_type (),
+                         DEFAULT_TASK, flags));
   g_object_class_install_property (
       klass, PROP_SCHEDULE,
       g_param_spec_enum ("schedule", "Schedule",
@@ -117,7 +140,7 @@ bert_properties_install (GObjectClass *klass, GParamFlags flags)
                   "Share of elements that all dropouts drop (0: none; -1: as the model's "
                   "configuration says)", -1.0, 0.99, DEFAULT_DROPOUT, flags);
   install_uint64 (klass, PROP_SEED, "seed", "Seed",
-                  "Of the dropout; the same seed gives the same weights", DEFAULT_SEED, flags);
+                  "Of the dropout, and of what is masked; the same seed gives the same weights", DEFAULT_SEED, flags);
   g_object_class_install_property (
       klass, PROP_CHECKPOINT,
       g_param_spec_string ("checkpoint", "Checkpoint",
@@ -189,6 +212,9 @@ bert_properties_set (BertTrainerSettings *settings, guint id, const GValue *valu
     case PROP_CHECKPOINT_INTERVAL:
       settings->checkpoint_interval = g_value_get_uint64 (value);
       return TRUE;
+    case PROP_TASK:
+      settings->options.masked_lm = g_value_get_enum (value) == BERT_TASK_MASKED_LM;
+      return TRUE;
     case PROP_RESUME:
       settings->resume = g_value_get_boolean (value);
       return TRUE;
@@ -250,6 +276,10 @@ bert_properties_get (const BertTrainerSettings *settings, guint id, GValue *valu
       return TRUE;
     case PROP_CHECKPOINT_INTERVAL:
       g_value_set_uint64 (value, settings->checkpoint_interval);
+      return TRUE;
+    case PROP_TASK:
+      g_value_set_enum (value, settings->options.masked_lm ? BERT_TASK_MASKED_LM
+                                                           : BERT_TASK_CLASSIFY);
       return TRUE;
     case PROP_RESUME:
       g_value_set_boolean (value, settings->resume);

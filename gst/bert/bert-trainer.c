@@ -32,6 +32,7 @@ struct _BertTrainer
   guint64 sequences_in_step;
   double loss_in_step;
   gint64 correct_in_step;
+  guint64 tokens_in_step;       /* that were masked */
   double squared_norm;          /* behind this stage, from the last gradient */
   guint max_in_flight;
   GQueue shapes;                /* of Shape: rows and sequences of what is in flight */
@@ -116,6 +117,12 @@ bert_trainer_free (BertTrainer *self)
   g_free (self);
 }
 
+gboolean
+bert_trainer_is_masked_lm (BertTrainer *self)
+{
+  return self->settings.options.masked_lm;
+}
+
 TandemTrainStage *
 bert_trainer_get_stage (BertTrainer *self)
 {
@@ -163,6 +170,17 @@ bert_trainer_set_flushing (BertTrainer *self, gboolean flushing)
   g_mutex_unlock (&self->lock);
 }
 
+static void
+clear_step (BertTrainer *self)
+{
+  self->n_in_step = 0;
+  self->sequences_in_step = 0;
+  self->loss_in_step = 0.0;
+  self->correct_in_step = 0;
+  self->tokens_in_step = 0;
+  self->squared_norm = 0.0;
+}
+
 void
 bert_trainer_reset (BertTrainer *self)
 {
@@ -171,11 +189,7 @@ bert_trainer_reset (BertTrainer *self)
   g_mutex_unlock (&self->lock);
   g_queue_clear_full (&self->shapes, g_free);
   tandem_train_stage_forget (self->stage);
-  self->n_in_step = 0;
-  self->sequences_in_step = 0;
-  self->loss_in_step = 0.0;
-  self->correct_in_step = 0;
-  self->squared_norm = 0.0;
+  clear_step (self);
 }
 
 static gboolean
@@ -213,11 +227,13 @@ next_gradient (BertTrainer *self, gboolean wait, GError **error)
   return event;
 }
 
-/* Weights change. norm: of the gradients of the mean loss. */
+/* Weights change by the gradients of the mean loss, over sequences or masked tokens. */
 static gboolean
 update (BertTrainer *self, guint64 n_sequences, double squared_norm, GError **error)
 {
-  double norm = sqrt (squared_norm) / n_sequences;
+  /* Of short texts nothing may have been masked. */
+  guint64 n = bert_trainer_is_masked_lm (self) ? MAX (self->tokens_in_step, 1) : n_sequences;
+  double norm = sqrt (squared_norm) / n;
   TandemTrainUpdate step = {
     .step = self->step + 1,
     .learning_rate =
@@ -225,11 +241,11 @@ update (BertTrainer *self, guint64 n_sequences, double squared_norm, GError **er
                                   self->info.total_steps, self->info.cosine, self->step),
     .beta1 = self->info.beta1, .beta2 = self->info.beta2, .epsilon = self->info.epsilon,
     .weight_decay = self->info.weight_decay,
-    .scale = tandem_schedule_get_clip_scale (norm, self->info.max_norm) / n_sequences
+    .scale = tandem_schedule_get_clip_scale (norm, self->info.max_norm) / n
   };
   BertTrainerReport report = {
-    .step = step.step, .n_sequences = n_sequences, .loss = self->loss_in_step / n_sequences,
-    .n_correct = self->correct_in_step, .learning_rate = step.learning_rate, .norm = norm,
+    .step = step.step, .n_sequences = n_sequences, .loss = self->loss_in_step / n,
+    .n_tokens = self->tokens_in_step, .n_correct = self->correct_in_step, .learning_rate = step.learning_rate, .norm = norm,
     .max_in_flight = self->max_in_flight
   };
 
@@ -241,11 +257,7 @@ update (BertTrainer *self, guint64 n_sequences, double squared_norm, GError **er
   }
   tandem_train_stage_update (self->stage, &step);
   self->step++;
-  self->n_in_step = 0;
-  self->sequences_in_step = 0;
-  self->loss_in_step = 0.0;
-  self->correct_in_step = 0;
-  self->squared_norm = 0.0;
+  clear_step (self);
   if (self->is_first)
     self->callbacks.report (&report, self->user_data);
   return TRUE;
@@ -275,7 +287,8 @@ save_all (BertTrainer *self, GError **error)
 {
   if (self->saved_step == self->step)
     return TRUE;
-  if (!self->callbacks.push_down (tandem_event_new_checkpoint (self->step), self->user_data)) {
+  if (!bert_trainer_is_masked_lm (self) &&
+      !self->callbacks.push_down (tandem_event_new_checkpoint (self->step), self->user_data)) {
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline does not run");
     return FALSE;
   }
@@ -384,6 +397,9 @@ finish_step (BertTrainer *self, GError **error)
 
   if (self->n_in_step == 0 && tandem_train_stage_get_n_in_flight (self->stage) == 0)
     return TRUE;
+  if (bert_trainer_is_masked_lm (self))
+    return update (self, self->sequences_in_step,
+                   tandem_train_stage_add_squared_norm (self->stage, 0.0), error);
   if (!self->callbacks.push_down (tandem_event_new_drain (self->step), self->user_data)) {
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline does not run");
     return FALSE;
@@ -411,12 +427,23 @@ lead (BertTrainer *self, GError **error)
   self->has_info = TRUE;
   self->info = self->settings.info;
   self->info.first_step = self->step;
+  if (bert_trainer_is_masked_lm (self))
+    return TRUE;
   if (!self->callbacks.push_down (tandem_event_new_training (&self->info), self->user_data)) {
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
                          "what is behind this stage does not train");
     return FALSE;
   }
   return wait_for_announcement (self, error);
+}
+
+/* Whether the step has all of its micro-batches. */
+static gboolean
+is_step_full (BertTrainer *self)
+{
+  if (self->info.schedule == TANDEM_SCHEDULE_1F1B)
+    return bert_trainer_is_masked_lm (self) && self->n_in_step > 0;
+  return self->n_in_step == self->info.micro_batches;
 }
 
 gboolean
@@ -432,12 +459,13 @@ bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
     *skip = TRUE;
     return TRUE;
   }
-  if (self->is_first && self->info.schedule != TANDEM_SCHEDULE_1F1B &&
-      self->n_in_step == self->info.micro_batches && !finish_step (self, error))
+  if (self->is_first && is_step_full (self) && !finish_step (self, error))
     return FALSE;
   if (self->is_first && is_save_due (self) &&
       (!finish_step (self, error) || !save_all (self, error)))
     return FALSE;
+  if (bert_trainer_is_masked_lm (self))
+    return TRUE;
   if (self->info.schedule == TANDEM_SCHEDULE_GPIPE) {
     if (tandem_train_stage_get_n_in_flight (self->stage) < self->info.micro_batches)
       return TRUE;
@@ -469,6 +497,25 @@ bert_trainer_forward (BertTrainer *self, gconstpointer input, const TandemBatchM
   self->sequences_in_step += meta->n_sequences;
   self->max_in_flight = MAX (self->max_in_flight,
                              tandem_train_stage_get_n_in_flight (self->stage));
+  return TRUE;
+}
+
+gboolean
+bert_trainer_masked_step (BertTrainer *self, const gint32 *ids, const TandemBatchMeta *meta,
+                          GError **error)
+{
+  TandemLoss loss = { 0 };
+
+  if (!tandem_train_stage_masked_step (self->stage, ids, meta->n_sequences, meta->offsets,
+                                       meta->ids, &loss, error))
+    return FALSE;
+  self->next_micro_batch++;
+  self->n_in_step++;
+  self->sequences_in_step += meta->n_sequences;
+  self->loss_in_step += loss.sum;
+  self->tokens_in_step += loss.n_rows;
+  self->correct_in_step += loss.n_correct;
+  self->max_in_flight = 1;
   return TRUE;
 }
 

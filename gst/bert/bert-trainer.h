@@ -27,8 +27,9 @@ typedef struct
 {
   guint64 step;                 /* counted from 1 */
   guint64 n_sequences;          /* of this step */
-  double loss;                  /* mean over them */
-  gint64 n_correct;             /* -1: not a classification */
+  double loss;                  /* mean over them; of a masked language model, over its tokens */
+  guint64 n_tokens;             /* masked tokens of this step; 0: not a masked language model */
+  gint64 n_correct;             /* of the sequences, or tokens; -1: not a classification */
   double learning_rate;
   double norm;                  /* of the gradients of the mean loss, before clipping */
   guint max_in_flight;          /* micro-batches that this stage kept at once, so far */
@@ -62,6 +63,13 @@ gboolean bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error);
 
 gboolean bert_trainer_forward (BertTrainer *self, gconstpointer input, const TandemBatchMeta *meta,
                                float *output, GError **error);
+
+/* Whether buffers end here: a masked language model trains by itself. */
+gboolean bert_trainer_is_masked_lm (BertTrainer *self);
+
+/* The same for a masked language model: forward and backward pass. */
+gboolean bert_trainer_masked_step (BertTrainer *self, const gint32 *ids,
+                                   const TandemBatchMeta *meta, GError **error);
 
 /* Takes an event that comes down; not_mine when it is none of training. Passes it on. */
 gboolean bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,

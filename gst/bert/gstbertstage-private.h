@@ -41,7 +41,7 @@ gboolean gst_bert_stage_open_trainer (GstBertStage *self, TandemModel *model, gu
 
 /* input and output are mapped buffers. */
 GstFlowReturn gst_bert_stage_train (GstBertStage *self, gconstpointer input,
-                                    const TandemBatchMeta *meta, float *output);
+                                    TandemBatchMeta *meta, float *output);
 
 /* Takes an event of training, and EOS. Returns whether the event is to go the usual way. */
 gboolean gst_bert_stage_train_event (GstBertStage *self, GstEvent *event, gboolean *ok);

@@ -29,6 +29,8 @@ report (const BertTrainerReport *report, gpointer user_data)
       report->n_correct, "learning-rate", G_TYPE_DOUBLE, report->learning_rate, "norm",
       G_TYPE_DOUBLE, report->norm, "in-flight", G_TYPE_UINT, report->max_in_flight, NULL);
 
+  if (bert_trainer_is_masked_lm (GST_BERT_STAGE (user_data)->trainer))
+    gst_structure_set (s, "tokens", G_TYPE_UINT64, report->n_tokens, NULL);
   gst_element_post_message (user_data, gst_message_new_element (GST_OBJECT (user_data), s));
 }
 
@@ -61,7 +63,7 @@ fail (GstBertStage *self, const GError *error)
 }
 
 GstFlowReturn
-gst_bert_stage_train (GstBertStage *self, gconstpointer input, const TandemBatchMeta *meta,
+gst_bert_stage_train (GstBertStage *self, gconstpointer input, TandemBatchMeta *meta,
                       float *output)
 {
   g_autoptr (GError) error = NULL;
@@ -71,6 +73,12 @@ gst_bert_stage_train (GstBertStage *self, gconstpointer input, const TandemBatch
     return fail (self, error);
   if (skip)
     return GST_BASE_TRANSFORM_FLOW_DROPPED;
+  if (bert_trainer_is_masked_lm (self->trainer)) {
+    if (!bert_trainer_masked_step (self->trainer, input, meta, &error))
+      return fail (self, error);
+    tandem_batch_meta_complete (meta);
+    return GST_BASE_TRANSFORM_FLOW_DROPPED;
+  }
   if (!bert_trainer_forward (self->trainer, input, meta, output, &error))
     return fail (self, error);
   return GST_FLOW_OK;

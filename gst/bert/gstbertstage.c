@@ -22,6 +22,15 @@
  * (gint64, -1 when some have no label), `learning-rate` and `norm` (double, of the gradient of
  * the mean loss before it was clipped) and `in-flight` (guint, the most micro-batches that the
  * stage kept at once).
+ *
+ * With #GstBertStage:task masked-lm it is a masked language model, with all layers in one stage
+ * and nothing behind it: it masks tokens itself and learns to predict them, needs no labels, and
+ * gives no buffers. In `tandem-step` `loss` is then the mean over masked tokens, `correct` how many
+ * of them were right, and `tokens` (guint64) how many there were.
+ *
+ * |[
+ * gst-launch-1.0 -m reviewsrc location=R ! tokenize model=M ! microbatch ! bertstage model=M trainable=true task=masked-lm checkpoint=C ! fakesink
+ * ]|
  */
 
 #include "config.h"
@@ -196,6 +205,11 @@ open_stage (GstBertStage *self, const char *path, const char *layers, guint n_th
                                   &last, error))
     return FALSE;
   self->last_layer = last;
+  if (training->options.masked_lm && !training->trainable) {
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                         "task=masked-lm is a task of training: set trainable=true, too");
+    return FALSE;
+  }
   if (training->trainable) {
     if (precision != TANDEM_PRECISION_F32 || n_threads != 1) {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
@@ -555,6 +569,7 @@ gst_bert_stage_class_init (GstBertStageClass *klass)
   gst_element_class_set_static_metadata (element_class, "BERT stage", "Filter/Analyzer/Text",
                                          "Runs consecutive layers of a BERT model",
                                          "The Tandem developers");
+  gst_type_mark_as_plugin_api (bert_task_get_type (), 0);
   gst_type_mark_as_plugin_api (TANDEM_TYPE_PRECISION, 0);
   gst_type_mark_as_plugin_api (TANDEM_TYPE_SCHEDULE_KIND, 0);
 
