@@ -102,18 +102,20 @@ static gboolean
 add (Reading *reading, TandemReviewReader *reader, GBytes *text, int label, GError **error)
 {
   TrainReview review = { g_bytes_ref (text), label };
-  gboolean held_out = label >= 0 && is_held_out (reading->options, text);
+  gboolean masked_lm = train_options_is_masked_lm (reading->options);
+  gboolean held_out = (label >= 0 || masked_lm) && is_held_out (reading->options, text);
   guint32 facts[2] = { GUINT32_TO_LE (label), GUINT32_TO_LE (g_bytes_get_size (text)) };
   GArray *array = held_out ? reading->data->held_out : reading->data->train;
 
   g_array_append_val (array, review);
   g_checksum_update (reading->checksum, (const guchar *) facts, sizeof facts);
   g_checksum_update (reading->checksum, g_bytes_get_data (text, NULL), g_bytes_get_size (text));
-  if (label < 0 && !g_str_equal (reading->options->task, "distill")) {
+  if (label < 0 && g_str_equal (reading->options->task, "classify")) {
     g_autofree char *place = tandem_review_reader_describe (reader);
 
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 _("%s: the review has no label; only --task distill learns from such"), place);
+                 _("%s: the review has no label; only --task distill and masked-lm learn from such"),
+                 place);
     return FALSE;
   }
   return TRUE;

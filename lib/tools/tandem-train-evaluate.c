@@ -13,6 +13,9 @@
 /* Reviews that the threads share at a time. */
 #define GROUP 64
 
+/* Texts that a masked language model runs together. */
+#define MASKED_GROUP 8
+
 #define CLASSES 2
 
 #define LOGITS "logits"
@@ -85,7 +88,7 @@ runner_run (const Runner *self, GArray *reviews, float *logits, const char *what
 }
 
 gboolean
-train_evaluate (const char *path, const TrainData *data, guint max_length,
+train_evaluate (const char *path, const TrainData *data, const TrainOptions *options,
                 TrainProgress *progress, TrainMeasurement *measurement,
                 GCancellable *cancellable, GError **error)
 {
@@ -97,7 +100,7 @@ train_evaluate (const char *path, const TrainData *data, guint max_length,
   g_auto (Runner) runner = { 0 };
   TandemLoss loss = { 0 };
 
-  if (model == NULL || !runner_init (&runner, model, max_length, error) ||
+  if (model == NULL || !runner_init (&runner, model, options->max_length, error) ||
       !runner_run (&runner, data->held_out, logits, _("measuring"), progress, cancellable, error))
     return FALSE;
   for (i = 0; i < n; i++)
@@ -106,6 +109,66 @@ train_evaluate (const char *path, const TrainData *data, guint max_length,
     return FALSE;
   measurement->loss = loss.sum / n;
   measurement->accuracy = (double) loss.n_correct / n;
+  return TRUE;
+}
+
+/* One micro-batch of texts that are held out. */
+static gboolean
+add_masked_loss (TandemTrainStage *stage, TandemTokenizer *tokenizer, const TrainData *data,
+                 guint first, guint n, guint max_length, TandemLoss *loss, GError **error)
+{
+  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (gint32));
+  guint32 offsets[MASKED_GROUP + 1] = { 0 };
+  guint64 numbers[MASKED_GROUP];
+  guint i;
+
+  for (i = 0; i < n; i++) {
+    GBytes *text = g_array_index (data->held_out, TrainReview, first + i).text;
+    gsize size;
+    const char *start = g_bytes_get_data (text, &size);
+
+    tandem_tokenizer_encode_into (tokenizer, size > 0 ? start : "", size, max_length, ids, NULL);
+    offsets[i + 1] = ids->len;
+    numbers[i] = first + i;
+  }
+  return tandem_train_stage_masked_loss (stage, (const gint32 *) ids->data, n, offsets, numbers,
+                                         loss, error);
+}
+
+gboolean
+train_evaluate_masked (const char *path, const TrainData *data, const TrainOptions *options,
+                       TrainProgress *progress, TrainMeasurement *measurement,
+                       GCancellable *cancellable, GError **error)
+{
+  guint n = data->held_out->len, first;
+  const TandemTrainOptions settings = { .seed = options->seed, .masked_lm = TRUE };
+  g_autoptr (TandemModel) model = tandem_model_open (path, cancellable, error);
+  g_autoptr (TandemTokenizer) tokenizer = NULL;
+  g_autoptr (TandemTrainStage) stage = NULL;
+  TandemLoss loss = { 0 };
+
+  if (model == NULL || (tokenizer = tandem_model_get_tokenizer (model, error)) == NULL)
+    return FALSE;
+  stage = tandem_train_stage_new (model, 0, tandem_model_get_config (model)->n_layers - 1,
+                                  &settings, error);
+  for (first = 0; stage != NULL && first < n; first += MASKED_GROUP) {
+    if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
+        !add_masked_loss (stage, tokenizer, data, first, MIN (MASKED_GROUP, n - first),
+                          options->max_length, &loss, error))
+      return FALSE;
+    train_progress_work (progress, _("measuring"), MIN (first + MASKED_GROUP, n), n);
+  }
+  if (stage == NULL)
+    return FALSE;
+  if (loss.n_rows == 0) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 _("no word of %u reviews held out came to be masked; give more of them, a larger "
+                   "--holdout, or --holdout 0"), n);
+    return FALSE;
+  }
+  measurement->loss = loss.sum / loss.n_rows;
+  measurement->accuracy = (double) loss.n_correct / loss.n_rows;
+  measurement->n_tokens = loss.n_rows;
   return TRUE;
 }
 

@@ -6,9 +6,16 @@
 G_BEGIN_DECLS
 
 /* Measures the model in the folder @path on what is held out. */
-gboolean train_evaluate (const char *path, const TrainData *data, guint max_length,
+gboolean train_evaluate (const char *path, const TrainData *data, const TrainOptions *options,
                          TrainProgress *progress, TrainMeasurement *measurement,
                          GCancellable *cancellable, GError **error);
+
+/* The same for a masked language model: without dropout, and with the same words masked each
+ * time. */
+gboolean train_evaluate_masked (const char *path, const TrainData *data,
+                                const TrainOptions *options, TrainProgress *progress,
+                                TrainMeasurement *measurement, GCancellable *cancellable,
+                                GError **error);
 
 /* Returns (transfer full) the file of what the teacher says of all texts to learn from: the
  * one in OUTPUT where it is of the same teacher and texts, else made now. */

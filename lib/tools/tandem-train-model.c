@@ -16,6 +16,13 @@
 #define CLASSES 2
 static const char *const default_labels[] = { "negative", "positive", NULL };
 
+static TandemModelInitFlags
+get_parts (const TrainOptions *options)
+{
+  return train_options_is_masked_lm (options) ? TANDEM_MODEL_INIT_MASKED_LM
+                                              : TANDEM_MODEL_INIT_CLASSIFIER;
+}
+
 static char *
 read_config (const char *path, GError **error)
 {
@@ -37,8 +44,8 @@ make_random (const TrainOptions *options, const char *config, const char *const 
 
   if (tokenizer == NULL)
     return FALSE;
-  tensors = tandem_model_init_random (config, TANDEM_MODEL_INIT_CLASSIFIER, CLASSES,
-                                      options->seed, error);
+  tensors = tandem_model_init_random (config, get_parts (options), CLASSES, options->seed,
+                                      error);
   return tensors != NULL &&
       tandem_model_create (config, tokenizer, tensors, labels != NULL ? labels : default_labels,
                            TANDEM_DTYPE_F32, folder, TANDEM_MODEL_EXPORT_REPLACE, cancellable,
@@ -55,14 +62,15 @@ make_from (const TrainOptions *options, const char *config, const char *const *l
   if (source == NULL)
     return FALSE;
   if (tandem_model_has_classifier (source) && config == NULL &&
+      !train_options_is_masked_lm (options) &&
       tandem_model_get_config (source)->n_classes != CLASSES) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_CLASSIFIER,
                  _("%s tells %u classes apart, reviews have two"), options->from,
                  tandem_model_get_config (source)->n_classes);
     return FALSE;
   }
-  tensors = tandem_model_init_from (source, config, TANDEM_MODEL_INIT_CLASSIFIER, CLASSES,
-                                    options->seed, error);
+  tensors = tandem_model_init_from (source, config, get_parts (options), CLASSES, options->seed,
+                                    error);
   if (tensors == NULL)
     return FALSE;
   if (labels == NULL && (config != NULL || !tandem_model_has_classifier (source) ||

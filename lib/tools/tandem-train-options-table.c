@@ -34,7 +34,8 @@ const TrainOption train_option_table[TRAIN_N_OPTIONS] = {
     N_("Names of the two classes (default: those of the model, or negative,positive)"),
     N_("NAMES") },
   { "task", 't', KIND_CHOICE, RESUME_SAME, AT (task), "classify", 0, 0,
-    N_("Learn from labels, or from what a teacher says too"), "classify|distill" },
+    N_("Learn from labels, from what a teacher says too, or to predict masked words without "
+       "labels"), "classify|distill|masked-lm" },
   { "teacher", 0, KIND_PATH, RESUME_SAME, AT (teacher), NULL, 0, 0,
     N_("Model that is imitated, for --task distill"), N_("MODEL") },
   { "alpha", 0, KIND_NUMBER, RESUME_SAME, AT (alpha), "0.5", 0, 1,
@@ -42,7 +43,7 @@ const TrainOption train_option_table[TRAIN_N_OPTIONS] = {
   { "temperature", 0, KIND_NUMBER, RESUME_SAME, AT (temperature), "2", 0.01, 1000,
     N_("Divides the logits of --task distill"), N_("NUMBER") },
   { "with-unlabelled", 0, KIND_FLAG, RESUME_SAME, AT (with_unlabelled), NULL, 0, 0,
-    N_("Take the texts without labels of folders too, for --task distill"), NULL },
+    N_("Take the texts without labels of folders too, for --task distill or masked-lm"), NULL },
   { "exclude", 'x', KIND_PATH, RESUME_SAME, AT (exclude), NULL, 0, 0,
     N_("List of reviews to leave out, one a line, as train/pos/10643_8.txt or reviews.csv:17"),
     N_("FILE") },

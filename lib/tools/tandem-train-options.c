@@ -7,6 +7,7 @@
 #include "tandem-train-options-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <string.h>
 
 #include "tandem-command.h"
 
@@ -124,7 +125,11 @@ check (const TrainOptions *self, GError **error)
     text = _("--task distill needs --teacher");
   else if (g_str_equal (self->task, "classify") && (self->teacher != NULL ||
                                                     self->with_unlabelled))
-    text = _("--teacher and --with-unlabelled go with --task distill");
+    text = _("--teacher goes with --task distill, --with-unlabelled with that or masked-lm");
+  else if (train_options_is_masked_lm (self) && self->teacher != NULL)
+    text = _("--teacher goes with --task distill");
+  else if (train_options_is_masked_lm (self) && strchr (self->stages, ',') != NULL)
+    text = _("--task masked-lm trains in one stage: leave --stages out");
   else if (self->batch % self->micro_batch != 0)
     text = _("--batch must be a multiple of --micro-batch");
   if (text != NULL)
@@ -215,6 +220,12 @@ train_options_parse (TrainOptions *self, char **args, int *status)
     g_free (help[i]);
   }
   return ok;
+}
+
+gboolean
+train_options_is_masked_lm (const TrainOptions *self)
+{
+  return g_str_equal (self->task, "masked-lm");
 }
 
 guint

@@ -26,7 +26,7 @@ typedef struct
   gboolean resume;
   gboolean force;
 
-  char *task;                   /* classify, distill */
+  char *task;                   /* classify, distill, masked-lm */
   char *teacher;
   double alpha;
   double temperature;
@@ -58,6 +58,9 @@ gboolean train_options_parse (TrainOptions *self, char **args, int *status);
 
 /* For the next --resume. */
 gboolean train_options_save (const TrainOptions *self, const char *path, GError **error);
+
+/* Whether words are predicted, and labels are not needed. */
+gboolean train_options_is_masked_lm (const TrainOptions *self);
 
 /* Sequences of one change of weights. */
 guint train_options_get_step_size (const TrainOptions *self);

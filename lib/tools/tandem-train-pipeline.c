@@ -4,6 +4,8 @@
  *
  *   appsrc ! tokenize ! microbatch ! queue ! bertstage ! [queue ! bertstage ! ...] sentimentloss
  *
+ * (a masked language model: fakesink in place of the loss).
+ *
  * A thread of its own feeds it. The reviews of all epochs are one stream, in which position p is
  * review order[p modulo n] of epoch p / n; micro-batches and steps are counted from its start.
  * Where a checkpoint was, the first stage passes over the micro-batches that were done; for these
@@ -138,6 +140,8 @@ add_stages (Run *run, GstElement **last, const char *work, GError **error)
                   "micro-batches",
                   (guint) (train_options_get_step_size (options) / options->micro_batch), NULL);
     gst_util_set_object_arg (G_OBJECT (stage), "schedule", options->schedule);
+    if (train_options_is_masked_lm (options))
+      gst_util_set_object_arg (G_OBJECT (stage), "task", "masked-lm");
     g_ptr_array_add (run->stages, stage);
   }
   return TRUE;
@@ -164,8 +168,11 @@ build (Run *run, const char *work, GError **error)
   /* By number alone: empty texts must make the same micro-batches as the real ones did. */
   g_object_set (element, "size", (guint) options->micro_batch, "max-tokens", (guint) G_MAXINT,
                 NULL);
-  if (!add_stages (run, &last, work, error) ||
-      (element = add (run, &last, "sentimentloss", error)) == NULL)
+  if (!add_stages (run, &last, work, error))
+    return FALSE;
+  if (train_options_is_masked_lm (options))
+    return add (run, &last, "fakesink", error) != NULL;
+  if ((element = add (run, &last, "sentimentloss", error)) == NULL)
     return FALSE;
   g_object_set (element, "label-smoothing", options->label_smoothing, NULL);
   if (run->setup->teacher != NULL)
@@ -179,12 +186,18 @@ parse_step (GstMessage *message, TrainStep *step)
 {
   const GstStructure *s = gst_message_get_structure (message);
 
-  return s != NULL && gst_structure_has_name (s, "tandem-step") &&
-      gst_structure_get (s, "step", G_TYPE_UINT64, &step->step, "sequences", G_TYPE_UINT64,
-                         &step->n_sequences, "loss", G_TYPE_DOUBLE, &step->loss, "correct",
-                         G_TYPE_INT64, &step->n_correct, "learning-rate", G_TYPE_DOUBLE,
-                         &step->learning_rate, "norm", G_TYPE_DOUBLE, &step->norm, "in-flight",
-                         G_TYPE_UINT, &step->in_flight, NULL);
+  if (s == NULL || !gst_structure_has_name (s, "tandem-step") ||
+      !gst_structure_get (s, "step", G_TYPE_UINT64, &step->step, "sequences", G_TYPE_UINT64,
+                          &step->n_sequences, "loss", G_TYPE_DOUBLE, &step->loss, "correct",
+                          G_TYPE_INT64, &step->n_correct, "learning-rate", G_TYPE_DOUBLE,
+                          &step->learning_rate, "norm", G_TYPE_DOUBLE, &step->norm, "in-flight",
+                          G_TYPE_UINT, &step->in_flight, NULL))
+    return FALSE;
+  if (!gst_structure_get_uint64 (s, "tokens", &step->n_judged))
+    step->n_judged = step->n_sequences;
+  if (step->n_judged == 0)
+    step->n_correct = -1;
+  return TRUE;
 }
 
 /* Both halves of an element's error: its sentence, and the detail behind the first line. */

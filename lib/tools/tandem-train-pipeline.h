@@ -21,7 +21,8 @@ typedef struct
 {
   guint64 step;                 /* counted from 1 */
   guint64 n_sequences;
-  double loss;                  /* mean */
+  guint64 n_judged;             /* sequences, or masked tokens: what loss is the mean of */
+  double loss;
   gint64 n_correct;             /* -1: unknown */
   double learning_rate;
   double norm;

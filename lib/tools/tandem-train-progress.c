@@ -236,7 +236,7 @@ write_step (TrainProgress *self, const TrainStep *step)
   add_count (builder, "sequences", step->n_sequences);
   add_number (builder, "loss", step->loss);
   if (step->n_correct >= 0)
-    add_number (builder, "accuracy", (double) step->n_correct / step->n_sequences);
+    add_number (builder, "accuracy", (double) step->n_correct / step->n_judged);
   add_number (builder, "learning_rate", step->learning_rate);
   add_number (builder, "norm", step->norm);
   add_count (builder, "in_flight", step->in_flight);
@@ -274,7 +274,7 @@ train_progress_step (TrainProgress *self, const TrainStep *step)
   write_step (self, step);
   follow (&self->loss, &self->has_loss, step->loss);
   if (step->n_correct >= 0)
-    follow (&self->accuracy, &self->has_accuracy, (double) step->n_correct / step->n_sequences);
+    follow (&self->accuracy, &self->has_accuracy, (double) step->n_correct / step->n_judged);
   self->n_reviews += step->n_sequences;
   self->worked += now - self->at;
   self->at = now;
@@ -304,6 +304,15 @@ train_progress_measured (TrainProgress *self, const TrainMeasurement *measuremen
   json_builder_add_boolean_value (builder, best);
   json_builder_end_object (builder);
   write_metrics (self, builder);
+  if (measurement->n_tokens > 0) {
+    train_progress_say (self, best ? _("step %u: the loss of masked words held out is %.4f, the best "
+                                       "so far; %.2f %% of %u are right")
+                                   : _("step %u: the loss of masked words held out is %.4f; %.2f %% "
+                                       "of %u are right"), (guint) measurement->step,
+                        measurement->loss, 100.0 * measurement->accuracy,
+                        (guint) measurement->n_tokens);
+    return;
+  }
   train_progress_say (self, best ? _("step %u: %.2f %% of %u reviews held out are right, the "
                                      "best so far; their loss is %.4f")
                                  : _("step %u: %.2f %% of %u reviews held out are right; their "

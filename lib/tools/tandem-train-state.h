@@ -11,6 +11,7 @@ typedef struct
   guint64 step;
   double loss;
   double accuracy;
+  guint64 n_tokens;             /* masked; 0: not a masked language model, or of an earlier call */
 } TrainMeasurement;
 
 /* What a training has come to: OUTPUT/checkpoint. Its files name the step that they are of:
@@ -33,7 +34,7 @@ typedef struct
   guint64 measured_step;        /* after which accuracy was measured last */
   guint64 model_step;           /* of the weights in model-N */
   gboolean has_model;
-  TandemEarlyStopping stopping; /* accuracy */
+  TandemEarlyStopping stopping; /* accuracy, or the loss of a masked language model */
   GArray *losses;               /* of double: one a step, by sequence */
   GArray *measurements;         /* of TrainMeasurement */
 } TrainState;

@@ -79,6 +79,7 @@ prepare (Training *self, GError **error)
   if (self->state == NULL)
     return FALSE;
   self->state->stopping.patience = options->patience;
+  self->state->stopping.higher_is_better = !train_options_is_masked_lm (options);
   self->progress = train_progress_new (options->metrics, self->state->step, error);
   self->data = self->progress != NULL ? train_data_read (options, self->cancellable, error) : NULL;
   if (self->data == NULL || !check_data (self, error))
@@ -174,10 +175,14 @@ measure (Training *self, guint64 step, GHashTable *tensors, GError **error)
                             TANDEM_MODEL_EXPORT_REPLACE, self->cancellable, error))
     return FALSE;
   if (self->data->held_out->len > 0) {
-    if (!train_evaluate (path, self->data, self->options.max_length, self->progress, &measurement,
-                         self->cancellable, error))
+    gboolean masked_lm = train_options_is_masked_lm (&self->options);
+
+    if (!(masked_lm ? train_evaluate_masked : train_evaluate) (
+            path, self->data, &self->options, self->progress, &measurement, self->cancellable,
+            error))
       return FALSE;
-    best = tandem_early_stopping_add (&state->stopping, measurement.accuracy);
+    best = tandem_early_stopping_add (&state->stopping, masked_lm ? measurement.loss
+                                                                  : measurement.accuracy);
     g_array_append_val (state->measurements, measurement);
     train_progress_measured (self->progress, &measurement, best, self->data->held_out->len);
   }
