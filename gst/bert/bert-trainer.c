@@ -353,14 +353,16 @@ run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
                  tandem_train_stage_add_squared_norm (self->stage, 0.0), error);
 }
 
-/* Backward passes for all gradients that are there, and waits for more until no more than most
- * micro-batches are in flight. drain: nothing comes before the end of the step. */
+/* Backward passes until no more than most micro-batches are in flight, and for what is there
+ * already; but where each changes the weights only those that must be, so that they do not depend
+ * on when a gradient arrives. drain: nothing comes before the end of the step. */
 static gboolean
 reduce (BertTrainer *self, guint most, gboolean drain, GError **error)
 {
+  gboolean no_more = self->info.schedule == TANDEM_SCHEDULE_1F1B;
   guint in_flight;
 
-  while ((in_flight = tandem_train_stage_get_n_in_flight (self->stage)) > 0) {
+  while ((in_flight = tandem_train_stage_get_n_in_flight (self->stage)) > (no_more ? most : 0)) {
     g_autoptr (GError) inner = NULL;
     g_autoptr (GstEvent) event = next_gradient (self, in_flight > most, &inner);
 

@@ -202,12 +202,14 @@ test_schedules (void)
   }
 }
 
+/* Without an end of steps other weights come out, but each time the same. */
 static void
 test_without_flush (void)
 {
   const char *options = "schedule=1f1b learning-rate=3e-3 warmup-steps=20";
   g_auto (Run) one = { NULL };
   g_auto (Run) three = { NULL };
+  g_auto (Run) again = { NULL };
 
   train (&one, "one", "0-2", options, N_REVIEWS);
   g_assert_cmpstr (one.error, ==, NULL);
@@ -218,8 +220,12 @@ test_without_flush (void)
   train (&three, "three", "0-0 1-1 2-2", options, N_REVIEWS);
   g_assert_cmpstr (three.error, ==, NULL);
   g_assert_cmpuint (three.n_steps, ==, N_REVIEWS / 2);
-  g_assert_cmpuint (three.in_flight, <=, 3);
+  g_assert_cmpuint (three.in_flight, ==, 3);
   g_assert_cmpfloat (three.last_loss, <, three.first_loss);
+
+  train (&again, "again", "0-0 1-1 2-2", options, N_REVIEWS);
+  g_assert_cmpstr (again.error, ==, NULL);
+  g_assert_cmpuint (count_differences ("three", 3, "again", 3), ==, 0);
 }
 
 /* Stopped after a checkpoint and begun again: the same weights as in one go. */
@@ -242,14 +248,14 @@ test_resume (void)
 
     train (&a, whole, "0-0 1-2", options, N_REVIEWS);
     g_assert_cmpstr (a.error, ==, NULL);
-    /* Whole steps, and whole intervals: 16 steps of 4 micro-batches of 2. */
-    train (&b, parts, "0-0 1-2", resuming, 128);
+    /* As if killed right behind a checkpoint: after 16 steps of 4 micro-batches of 2 reviews; with
+     * 1f1b two stages finish what is in flight after each 10 micro-batches. */
+    train (&b, parts, "0-0 1-2", resuming, i < 2 ? 128 : 120);
     g_assert_cmpstr (b.error, ==, NULL);
     train (&c, parts, "0-0 1-2", resuming, N_REVIEWS);
     g_assert_cmpstr (c.error, ==, NULL);
     g_assert_cmpuint (b.n_steps + c.n_steps, ==, a.n_steps);
-    if (i < 2)
-      g_assert_cmpuint (count_differences (whole, 2, parts, 2), ==, 0);
+    g_assert_cmpuint (count_differences (whole, 2, parts, 2), ==, 0);
   }
 }
 
