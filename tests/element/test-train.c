@@ -333,8 +333,8 @@ test_resume (void)
     train (&a, whole, "0-0 1-2", options, N_REVIEWS);
     g_assert_cmpstr (a.error, ==, NULL);
     /* As if killed right behind a checkpoint: after 16 steps of 4 micro-batches of 2 reviews; with
-     * 1f1b two stages finish what is in flight after each 10 micro-batches. */
-    train (&b, parts, "0-0 1-2", resuming, i < 2 ? 128 : 120);
+     * 1f1b two stages finish what is in flight after each 9 micro-batches. */
+    train (&b, parts, "0-0 1-2", resuming, i < 2 ? 128 : 126);
     g_assert_cmpstr (b.error, ==, NULL);
     train (&c, parts, "0-0 1-2", resuming, N_REVIEWS);
     g_assert_cmpstr (c.error, ==, NULL);
