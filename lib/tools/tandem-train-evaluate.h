@@ -5,10 +5,11 @@
 
 G_BEGIN_DECLS
 
-/* Measures the model in the folder @path on what is held out. */
-gboolean train_evaluate (const char *path, const TrainData *data, guint max_length,
-                         TrainProgress *progress, TrainMeasurement *measurement,
-                         GCancellable *cancellable, GError **error);
+/* Measures the model in the folder @path on what is held out: with as many tokens of a review as
+ * the model takes, as it is used later. */
+gboolean train_evaluate (const char *path, const TrainData *data, TrainProgress *progress,
+                         TrainMeasurement *measurement, GCancellable *cancellable,
+                         GError **error);
 
 /* Returns (transfer full) the file of what the teacher says of all texts to learn from: the
  * one in OUTPUT where it is of the same teacher and texts, else made now. */

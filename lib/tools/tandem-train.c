@@ -174,7 +174,7 @@ measure (Training *self, guint64 step, GHashTable *tensors, GError **error)
                             TANDEM_MODEL_EXPORT_REPLACE, self->cancellable, error))
     return FALSE;
   if (self->data->held_out->len > 0) {
-    if (!train_evaluate (path, self->data, self->options.max_length, self->progress, &measurement,
+    if (!train_evaluate (path, self->data, self->progress, &measurement,
                          self->cancellable, error))
       return FALSE;
     best = tandem_early_stopping_add (&state->stopping, measurement.accuracy);

@@ -110,12 +110,13 @@ class Rival:
 
     def tune(self, w, drops, seconds):
         rates = {}
-        for turn in range(3):
-            for name in VARIANTS if turn == 0 else list(rates):
-                got = self.measure(w, drops, name, seconds if turn > 0 else 0, 1)
-                rates[name] = max(got["samples"] / got["cpu_seconds"], rates.get(name, 0))
-            # The first turn is slower than the rest for all, but not by that much.
-            rates = {k: v for k, v in rates.items() if v > 0.7 * max(rates.values())}
+        for turn in range(4):
+            # The first turn only warms up; then the slow ones need no more.
+            names = [n for n in VARIANTS if turn < 2 or rates[n] > 0.8 * max(rates.values())]
+            for name in names:
+                got = self.measure(w, drops, name, seconds if turn > 0 else 0, 2)
+                if turn > 0:
+                    rates[name] = max(got["samples"] / got["cpu_seconds"], rates.get(name, 0))
         return rates
 
     def losses(self, w, n):

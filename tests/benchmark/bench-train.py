@@ -98,6 +98,12 @@ def make_workloads(reviews, model, names, n_batches, folder):
     return workloads
 
 
+# PyTorch frees and asks for tens of megabytes in every step. With these, the C library keeps
+# them, and the rival is up to a tenth faster.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
+               "MALLOC_TOP_PAD_": str(1 << 28)}
+
+
 class Contender:
     """The process of one implementation."""
 
@@ -107,6 +113,8 @@ class Contender:
         self.variants = {}
         self.shares = []        # of a core, that each turn had
         env = dict(os.environ, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+        if command[0] == sys.executable:
+            env.update(KEEP_MEMORY)
         self.command = command
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
