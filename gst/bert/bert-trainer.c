@@ -211,14 +211,14 @@ wait_for_announcement (BertTrainer *self, GError **error)
   return error == NULL || *error == NULL;
 }
 
-/* The next gradient; with wait, waits for it. NULL with no error: there is none yet. */
+/* Waits for the next gradient. */
 static GstEvent *
-next_gradient (BertTrainer *self, gboolean wait, GError **error)
+next_gradient (BertTrainer *self, GError **error)
 {
   GstEvent *event;
 
   g_mutex_lock (&self->lock);
-  while (wait && g_queue_is_empty (&self->gradients) && !self->flushing)
+  while (g_queue_is_empty (&self->gradients) && !self->flushing)
     g_cond_wait (&self->cond, &self->lock);
   event = self->flushing ? NULL : g_queue_pop_head (&self->gradients);
   if (self->flushing)
@@ -245,8 +245,8 @@ update (BertTrainer *self, guint64 n_sequences, double squared_norm, GError **er
   };
   BertTrainerReport report = {
     .step = step.step, .n_sequences = n_sequences, .loss = self->loss_in_step / n,
-    .n_tokens = self->tokens_in_step, .n_correct = self->correct_in_step, .learning_rate = step.learning_rate, .norm = norm,
-    .max_in_flight = self->max_in_flight
+    .n_tokens = self->tokens_in_step, .n_correct = self->correct_in_step,
+    .learning_rate = step.learning_rate, .norm = norm, .max_in_flight = self->max_in_flight
   };
 
   if (!isfinite (squared_norm)) {
@@ -311,7 +311,7 @@ take_shape (BertTrainer *self, guint64 micro_batch)
   return NULL;
 }
 
-/* Runs the backward pass that event asks for and sends the gradient on. last: it is the last
+/* Runs the backward pass that event asks for and sends the gradient on. last: it may be the last
  * one of its step, so that the norm goes with it. */
 static gboolean
 run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
@@ -366,24 +366,18 @@ run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
                  tandem_train_stage_add_squared_norm (self->stage, 0.0), error);
 }
 
-/* Backward passes for all gradients that are there, and waits for more until no more than most
- * micro-batches are in flight. drain: nothing comes before the end of the step. */
+/* Backward passes until no more than most micro-batches are in flight, and no others: what a
+ * stage does must not depend on when gradients arrive. */
 static gboolean
-reduce (BertTrainer *self, guint most, gboolean drain, GError **error)
+reduce (BertTrainer *self, guint most, GError **error)
 {
   guint in_flight;
 
-  while ((in_flight = tandem_train_stage_get_n_in_flight (self->stage)) > 0) {
-    g_autoptr (GError) inner = NULL;
-    g_autoptr (GstEvent) event = next_gradient (self, in_flight > most, &inner);
+  while ((in_flight = tandem_train_stage_get_n_in_flight (self->stage)) > most) {
+    g_autoptr (GstEvent) event = next_gradient (self, error);
 
-    if (inner != NULL) {
-      g_propagate_error (error, g_steal_pointer (&inner));
-      return FALSE;
-    }
-    if (event == NULL)
-      return TRUE;
-    if (!run_backward (self, event, drain && in_flight == 1, error))
+    /* With nothing left in flight it may have been the last one. */
+    if (event == NULL || !run_backward (self, event, in_flight == 1, error))
       return FALSE;
   }
   return TRUE;
@@ -404,7 +398,7 @@ finish_step (BertTrainer *self, GError **error)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline does not run");
     return FALSE;
   }
-  if (!reduce (self, 0, TRUE, error))
+  if (!reduce (self, 0, error))
     return FALSE;
   if (self->info.schedule == TANDEM_SCHEDULE_1F1B)
     return TRUE;
@@ -446,11 +440,29 @@ is_step_full (BertTrainer *self)
   return self->n_in_step == self->info.micro_batches;
 }
 
-gboolean
-bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
+/* Whether one more micro-batch may be in flight, with what it takes until it may. */
+static gboolean
+make_room (BertTrainer *self, GError **error)
 {
   guint most;
 
+  if (self->info.schedule == TANDEM_SCHEDULE_GPIPE) {
+    if (tandem_train_stage_get_n_in_flight (self->stage) <= self->info.micro_batches)
+      return TRUE;
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "more micro-batches came than the %u that a step has", self->info.micro_batches);
+    return FALSE;
+  }
+  /* The limit came before the first buffer: the first stage waited for it. */
+  g_mutex_lock (&self->lock);
+  most = MAX (self->limit, 1) - 1;
+  g_mutex_unlock (&self->lock);
+  return reduce (self, most, error);
+}
+
+gboolean
+bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
+{
   *skip = FALSE;
   if (!self->has_info && !lead (self, error))
     return FALSE;
@@ -464,20 +476,13 @@ bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
   if (self->is_first && is_save_due (self) &&
       (!finish_step (self, error) || !save_all (self, error)))
     return FALSE;
-  if (bert_trainer_is_masked_lm (self))
-    return TRUE;
-  if (self->info.schedule == TANDEM_SCHEDULE_GPIPE) {
-    if (tandem_train_stage_get_n_in_flight (self->stage) < self->info.micro_batches)
-      return TRUE;
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "more micro-batches came than the %u that a step has", self->info.micro_batches);
-    return FALSE;
-  }
-  /* It came before the first buffer: the first stage waited for it. */
-  g_mutex_lock (&self->lock);
-  most = MAX (self->limit, 1) - 1;
-  g_mutex_unlock (&self->lock);
-  return reduce (self, most, FALSE, error);
+  return TRUE;
+}
+
+gboolean
+bert_trainer_end (BertTrainer *self, GError **error)
+{
+  return make_room (self, error);
 }
 
 gboolean
@@ -552,7 +557,7 @@ bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,
   if (tandem_event_parse_drain (event, &number))
     /* Those behind begin to drain at once; their gradients come meanwhile. */
     return self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
-        reduce (self, 0, TRUE, error);
+        reduce (self, 0, error);
   if (tandem_event_parse_step (event, &step)) {
     if (step.n_sequences == 0) {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "a step has no sequences");
@@ -573,6 +578,6 @@ gboolean
 bert_trainer_finish (BertTrainer *self, GError **error)
 {
   if (!self->is_first)
-    return reduce (self, 0, TRUE, error);
+    return reduce (self, 0, error);
   return finish_step (self, error) && save_all (self, error);
 }

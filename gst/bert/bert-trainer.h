@@ -57,8 +57,8 @@ void bert_trainer_free (BertTrainer *self);
 
 TandemTrainStage *bert_trainer_get_stage (BertTrainer *self);
 
-/* Before a buffer: updates, backward passes, waits for room. skip: the buffer was done before
- * the checkpoint. */
+/* Before a buffer: the end of the step before it. skip: the buffer was done before the
+ * checkpoint. */
 gboolean bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error);
 
 gboolean bert_trainer_forward (BertTrainer *self, gconstpointer input, const TandemBatchMeta *meta,
@@ -70,6 +70,10 @@ gboolean bert_trainer_is_masked_lm (BertTrainer *self);
 /* The same for a masked language model: forward and backward pass. */
 gboolean bert_trainer_masked_step (BertTrainer *self, const gint32 *ids,
                                    const TandemBatchMeta *meta, GError **error);
+
+/* After a buffer went on: waits until there is room for the next one. The backward passes that
+ * this takes must not wait for that buffer, since those before this stage wait for them. */
+gboolean bert_trainer_end (BertTrainer *self, GError **error);
 
 /* Takes an event that comes down; not_mine when it is none of training. Passes it on. */
 gboolean bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,

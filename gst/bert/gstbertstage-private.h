@@ -43,6 +43,9 @@ gboolean gst_bert_stage_open_trainer (GstBertStage *self, TandemModel *model, gu
 GstFlowReturn gst_bert_stage_train (GstBertStage *self, gconstpointer input,
                                     TandemBatchMeta *meta, float *output);
 
+/* After the buffer went on. */
+GstFlowReturn gst_bert_stage_train_end (GstBertStage *self);
+
 /* Takes an event of training, and EOS. Returns whether the event is to go the usual way. */
 gboolean gst_bert_stage_train_event (GstBertStage *self, GstEvent *event, gboolean *ok);
 

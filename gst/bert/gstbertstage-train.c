@@ -84,6 +84,14 @@ gst_bert_stage_train (GstBertStage *self, gconstpointer input, TandemBatchMeta *
   return GST_FLOW_OK;
 }
 
+GstFlowReturn
+gst_bert_stage_train_end (GstBertStage *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  return bert_trainer_end (self->trainer, &error) ? GST_FLOW_OK : fail (self, error);
+}
+
 gboolean
 gst_bert_stage_train_event (GstBertStage *self, GstEvent *event, gboolean *ok)
 {

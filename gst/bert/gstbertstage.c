@@ -446,6 +446,19 @@ no_map:
   return GST_FLOW_ERROR;
 }
 
+/* The base class asks until there is nothing more, the last time when the output has gone on. */
+static GstFlowReturn
+gst_bert_stage_generate_output (GstBaseTransform *trans, GstBuffer **output)
+{
+  GstBertStage *self = GST_BERT_STAGE (trans);
+  GstFlowReturn flow =
+      GST_BASE_TRANSFORM_CLASS (gst_bert_stage_parent_class)->generate_output (trans, output);
+
+  if (flow == GST_FLOW_OK && *output == NULL && self->trainer != NULL)
+    return gst_bert_stage_train_end (self);
+  return flow;
+}
+
 static gboolean
 gst_bert_stage_sink_event (GstBaseTransform *trans, GstEvent *event)
 {
@@ -580,6 +593,7 @@ gst_bert_stage_class_init (GstBertStageClass *klass)
   trans_class->prepare_output_buffer = gst_bert_stage_prepare_output_buffer;
   trans_class->copy_metadata = gst_bert_stage_copy_metadata;
   trans_class->transform = gst_bert_stage_transform;
+  trans_class->generate_output = gst_bert_stage_generate_output;
   trans_class->sink_event = gst_bert_stage_sink_event;
   trans_class->src_event = gst_bert_stage_src_event;
   element_class->change_state = gst_bert_stage_change_state;

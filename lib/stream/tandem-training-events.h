@@ -77,8 +77,8 @@ typedef struct _TandemGradientInfo TandemGradientInfo;
  * @micro_batch: which micro-batch of the stream, counted from 0, or
  *   %TANDEM_GRADIENT_ANNOUNCEMENT
  * @depth: how many stages are behind the receiver of the event, 0 at the loss
- * @squared_norm: sum of the squares of all gradients of the step behind the receiver; only in
- *   the last gradient of a step, 0 elsewhere
+ * @squared_norm: sum of the squares of all gradients of the step behind the receiver, in what
+ *   may be the last gradient of the step, 0 elsewhere
  * @n_sequences: sequences of the micro-batch
  * @loss: sum of their losses
  * @n_correct: how many of them were classified right; -1: not a classification

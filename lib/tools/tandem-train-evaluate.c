@@ -88,9 +88,8 @@ runner_run (const Runner *self, GArray *reviews, float *logits, const char *what
 }
 
 gboolean
-train_evaluate (const char *path, const TrainData *data, const TrainOptions *options,
-                TrainProgress *progress, TrainMeasurement *measurement,
-                GCancellable *cancellable, GError **error)
+train_evaluate (const char *path, const TrainData *data, TrainProgress *progress,
+                TrainMeasurement *measurement, GCancellable *cancellable, GError **error)
 {
   guint n = data->held_out->len, i;
   g_autoptr (TandemModel) model = tandem_model_open (path, cancellable, error);
@@ -100,7 +99,7 @@ train_evaluate (const char *path, const TrainData *data, const TrainOptions *opt
   g_auto (Runner) runner = { 0 };
   TandemLoss loss = { 0 };
 
-  if (model == NULL || !runner_init (&runner, model, options->max_length, error) ||
+  if (model == NULL || !runner_init (&runner, model, G_MAXUINT, error) ||
       !runner_run (&runner, data->held_out, logits, _("measuring"), progress, cancellable, error))
     return FALSE;
   for (i = 0; i < n; i++)

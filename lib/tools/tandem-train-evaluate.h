@@ -5,10 +5,11 @@
 
 G_BEGIN_DECLS
 
-/* Measures the model in the folder @path on what is held out. */
-gboolean train_evaluate (const char *path, const TrainData *data, const TrainOptions *options,
-                         TrainProgress *progress, TrainMeasurement *measurement,
-                         GCancellable *cancellable, GError **error);
+/* Measures the model in the folder @path on what is held out: with as many tokens of a review as
+ * the model takes, as it is used later. */
+gboolean train_evaluate (const char *path, const TrainData *data, TrainProgress *progress,
+                         TrainMeasurement *measurement, GCancellable *cancellable,
+                         GError **error);
 
 /* The same for a masked language model: without dropout, and with the same words masked each
  * time. */

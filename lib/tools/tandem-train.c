@@ -177,9 +177,10 @@ measure (Training *self, guint64 step, GHashTable *tensors, GError **error)
   if (self->data->held_out->len > 0) {
     gboolean masked_lm = train_options_is_masked_lm (&self->options);
 
-    if (!(masked_lm ? train_evaluate_masked : train_evaluate) (
-            path, self->data, &self->options, self->progress, &measurement, self->cancellable,
-            error))
+    if (masked_lm ? !train_evaluate_masked (path, self->data, &self->options, self->progress,
+                                            &measurement, self->cancellable, error)
+                  : !train_evaluate (path, self->data, self->progress, &measurement,
+                                     self->cancellable, error))
       return FALSE;
     best = tandem_early_stopping_add (&state->stopping, masked_lm ? measurement.loss
                                                                   : measurement.accuracy);

@@ -29,7 +29,7 @@ _tandem ()
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       return ;;
-    -t|--task) mapfile -t COMPREPLY < <(compgen -W 'classify distill' -- "$cur"); return ;;
+    -t|--task) mapfile -t COMPREPLY < <(compgen -W 'classify distill masked-lm' -- "$cur"); return ;;
     --init) mapfile -t COMPREPLY < <(compgen -W 'model random project' -- "$cur"); return ;;
     --decay) mapfile -t COMPREPLY < <(compgen -W 'linear cosine' -- "$cur"); return ;;
     --schedule)

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "tensor/tandem-memory.h"
 #include "train/tandem-train-layer.h"
 
 TandemTrainEmbeddings
@@ -31,29 +30,22 @@ tandem_train_embeddings_add (TandemParameters *parameters, const TandemTrainShap
   return self;
 }
 
-void
-tandem_train_embeddings_tape_clear (TandemTrainEmbeddingsTape *tape)
-{
-  g_clear_pointer (&tape->ids, g_free);
-  g_clear_pointer (&tape->normalised, tandem_memory_free);
-  g_clear_pointer (&tape->inverse, tandem_memory_free);
-  g_clear_pointer (&tape->dropped, tandem_memory_free);
-}
-
 gboolean
 tandem_train_embeddings_forward (const TandemTrainEmbeddings *self, const TandemTrainShape *shape,
                                  const float *weights, const float *words,
                                  const TandemTrainBatch *batch, const gint32 *ids,
-                                 TandemTrainEmbeddingsTape *tape, float *out, GError **error)
+                                 TandemTrainArena *arena, TandemTrainEmbeddingsTape *tape,
+                                 float *out, GError **error)
 {
   guint e = shape->embedding_size, i;
   float *rows = out;
 
-  tape->ids = g_memdup2 (ids, batch->n_rows * sizeof *ids);
-  tape->normalised = tandem_memory_new ((gsize) batch->n_rows * e, sizeof (float));
-  tape->inverse = tandem_memory_new (batch->n_rows, sizeof (float));
+  tape->ids = (gint32 *) tandem_train_arena_take (arena, batch->n_rows);
+  memcpy (tape->ids, ids, batch->n_rows * sizeof *ids);
+  tape->normalised = tandem_train_arena_take (arena, (gsize) batch->n_rows * e);
+  tape->inverse = tandem_train_arena_take (arena, batch->n_rows);
   if (shape->has_projection)
-    rows = tape->dropped = tandem_memory_new ((gsize) batch->n_rows * e, sizeof (float));
+    rows = tape->dropped = tandem_train_arena_take (arena, (gsize) batch->n_rows * e);
   for (i = 0; i < batch->n; i++) {
     guint row = batch->offsets[i];
 
@@ -122,23 +114,17 @@ tandem_train_head_add (TandemParameters *parameters, const TandemTrainShape *sha
   return self;
 }
 
-void
-tandem_train_head_tape_clear (TandemTrainHeadTape *tape)
-{
-  g_clear_pointer (&tape->pooled, tandem_memory_free);
-  g_clear_pointer (&tape->dropped, tandem_memory_free);
-}
-
 gboolean
 tandem_train_head_forward (const TandemTrainHead *self, const TandemTrainShape *shape,
                            const float *weights, const TandemTrainBatch *batch, const float *x,
-                           TandemTrainHeadTape *tape, float *logits, GError **error)
+                           TandemTrainArena *arena, TandemTrainHeadTape *tape, float *logits,
+                           GError **error)
 {
   guint h = shape->hidden_size;
   gsize n = (gsize) batch->n * h;
 
-  tape->pooled = tandem_memory_new (n, sizeof (float));
-  tape->dropped = tandem_memory_new (n, sizeof (float));
+  tape->pooled = tandem_train_arena_take (arena, n);
+  tape->dropped = tandem_train_arena_take (arena, n);
   if (!tandem_linear_train_forward (x, batch->n, weights + self->pooler,
                                     weights + self->pooler_bias, h, h, tape->pooled, error))
     return FALSE;

@@ -27,18 +27,12 @@ enum
   SCRATCH_ATTENTION,
 };
 
-static float *
-new_floats (gsize n)
-{
-  return tandem_memory_new (n, sizeof (float));
-}
-
 float *
 tandem_train_scratch_get (TandemTrainScratch *scratch, guint which, gsize n)
 {
   if (scratch->size[which] < n) {
     tandem_memory_free (scratch->data[which]);
-    scratch->data[which] = new_floats (n);
+    scratch->data[which] = tandem_memory_new (n, sizeof (float));
     scratch->size[which] = n;
   }
   return scratch->data[which];
@@ -96,21 +90,6 @@ tandem_train_layer_add (TandemParameters *parameters, const TandemTrainShape *sh
   self.output_gamma = add (&adder, "output.LayerNorm.weight", 1, h, 0);
   self.output_beta = add (&adder, "output.LayerNorm.bias", 1, h, 0);
   return self;
-}
-
-void
-tandem_train_layer_tape_clear (TandemTrainLayerTape *tape)
-{
-  g_clear_pointer (&tape->query, tandem_memory_free);
-  g_clear_pointer (&tape->qkv, tandem_memory_free);
-  g_clear_pointer (&tape->context, tandem_memory_free);
-  g_clear_pointer (&tape->first, tandem_memory_free);
-  g_clear_pointer (&tape->attention_normalised, tandem_memory_free);
-  g_clear_pointer (&tape->attended, tandem_memory_free);
-  g_clear_pointer (&tape->wide, tandem_memory_free);
-  g_clear_pointer (&tape->output_normalised, tandem_memory_free);
-  g_clear_pointer (&tape->attention_inverse, tandem_memory_free);
-  g_clear_pointer (&tape->output_inverse, tandem_memory_free);
 }
 
 static TandemDropout
@@ -185,8 +164,9 @@ attend (const TandemTrainLayer *self, const TandemTrainShape *shape, const float
 gboolean
 tandem_train_layer_forward (const TandemTrainLayer *self, const TandemTrainShape *shape,
                             const float *weights, const TandemTrainBatch *batch, const float *x,
-                            gboolean first_row_only, TandemTrainLayerTape *tape, float *out,
-                            TandemTrainScratch *scratch, GError **error)
+                            gboolean first_row_only, TandemTrainArena *arena,
+                            TandemTrainLayerTape *tape, float *out, TandemTrainScratch *scratch,
+                            GError **error)
 {
   guint h = shape->hidden_size, w = shape->intermediate_size, i, row;
   guint rows = first_row_only ? batch->n : batch->n_rows;
@@ -195,17 +175,17 @@ tandem_train_layer_forward (const TandemTrainLayer *self, const TandemTrainShape
   float *wide = tandem_train_scratch_get (scratch, SCRATCH_WIDE, (gsize) BLOCK_ROWS * w);
 
   tape->first_row_only = first_row_only;
-  tape->qkv = new_floats ((gsize) batch->n_rows * (first_row_only ? 2 : 3) * h);
-  tape->context = new_floats ((gsize) rows * h);
-  tape->attention_normalised = new_floats ((gsize) rows * h);
-  tape->attended = new_floats ((gsize) rows * h);
-  tape->wide = new_floats ((gsize) rows * w);
-  tape->output_normalised = new_floats ((gsize) rows * h);
-  tape->attention_inverse = new_floats (rows);
-  tape->output_inverse = new_floats (rows);
+  tape->qkv = tandem_train_arena_take (arena, (gsize) batch->n_rows * (first_row_only ? 2 : 3) * h);
+  tape->context = tandem_train_arena_take (arena, (gsize) rows * h);
+  tape->attention_normalised = tandem_train_arena_take (arena, (gsize) rows * h);
+  tape->attended = tandem_train_arena_take (arena, (gsize) rows * h);
+  tape->wide = tandem_train_arena_take (arena, (gsize) rows * w);
+  tape->output_normalised = tandem_train_arena_take (arena, (gsize) rows * h);
+  tape->attention_inverse = tandem_train_arena_take (arena, rows);
+  tape->output_inverse = tandem_train_arena_take (arena, rows);
   if (first_row_only) {
-    tape->query = new_floats ((gsize) rows * h);
-    tape->first = new_floats ((gsize) rows * h);
+    tape->query = tandem_train_arena_take (arena, (gsize) rows * h);
+    tape->first = tandem_train_arena_take (arena, (gsize) rows * h);
     for (i = 0; i < batch->n; i++)
       memcpy (tape->first + (gsize) i * h, x + (gsize) batch->offsets[i] * h, h * sizeof (float));
     residual = tape->first;

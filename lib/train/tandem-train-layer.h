@@ -4,6 +4,7 @@
  * tape, which its backward pass uses up. Not a part of the public API. */
 #pragma once
 
+#include "train/tandem-train-arena.h"
 #include "train/tandem-train-parameters.h"
 
 G_BEGIN_DECLS
@@ -35,11 +36,19 @@ typedef struct
   guint n_rows;
 } TandemTrainBatch;
 
-/* Memory that grows as it is asked for; one thread's. */
+/* Memory that grows as it is asked for; one thread's. Each function below may use the pieces
+ * before the two of the stage. */
+enum
+{
+  TANDEM_TRAIN_SCRATCH_D = 6,
+  TANDEM_TRAIN_SCRATCH_D_NEXT,
+  TANDEM_TRAIN_N_SCRATCH,
+};
+
 typedef struct
 {
-  float *data[6];
-  gsize size[6];
+  float *data[TANDEM_TRAIN_N_SCRATCH];
+  gsize size[TANDEM_TRAIN_N_SCRATCH];
 } TandemTrainScratch;
 
 float *tandem_train_scratch_get (TandemTrainScratch *scratch, guint which, gsize n);
@@ -63,7 +72,8 @@ TandemTrainLayer tandem_train_layer_add (TandemParameters *parameters,
                                          const TandemTrainShape *shape,
                                          const TandemModelConfig *config, guint index);
 
-/* What a layer keeps. rows: all rows, or with first_row_only one a sequence. */
+/* What a layer keeps, in the arena of the micro-batch. rows: all rows, or with first_row_only
+ * one a sequence. */
 typedef struct
 {
   gboolean first_row_only;
@@ -78,14 +88,12 @@ typedef struct
   float *attention_inverse, *output_inverse;    /* [rows] */
 } TandemTrainLayerTape;
 
-void tandem_train_layer_tape_clear (TandemTrainLayerTape *tape);
-
 /* x: [n_rows, hidden], to be kept until the backward pass; out: [rows, hidden]. */
 gboolean tandem_train_layer_forward (const TandemTrainLayer *self, const TandemTrainShape *shape,
                                      const float *weights, const TandemTrainBatch *batch,
                                      const float *x, gboolean first_row_only,
-                                     TandemTrainLayerTape *tape, float *out,
-                                     TandemTrainScratch *scratch, GError **error);
+                                     TandemTrainArena *arena, TandemTrainLayerTape *tape,
+                                     float *out, TandemTrainScratch *scratch, GError **error);
 
 /* d_out: [rows, hidden], is spoiled; d_x: [n_rows, hidden]. Adds to gradients. */
 gboolean tandem_train_layer_backward (const TandemTrainLayer *self, const TandemTrainShape *shape,
@@ -114,13 +122,12 @@ typedef struct
   float *dropped;               /* [n_rows, embedding size], what the projection got; or NULL */
 } TandemTrainEmbeddingsTape;
 
-void tandem_train_embeddings_tape_clear (TandemTrainEmbeddingsTape *tape);
-
 gboolean tandem_train_embeddings_forward (const TandemTrainEmbeddings *self,
                                           const TandemTrainShape *shape, const float *weights,
                                           const float *words, const TandemTrainBatch *batch,
-                                          const gint32 *ids, TandemTrainEmbeddingsTape *tape,
-                                          float *out, GError **error);
+                                          const gint32 *ids, TandemTrainArena *arena,
+                                          TandemTrainEmbeddingsTape *tape, float *out,
+                                          GError **error);
 
 /* d_out is spoiled. */
 gboolean tandem_train_embeddings_backward (const TandemTrainEmbeddings *self,
@@ -147,12 +154,10 @@ typedef struct
   float *dropped;               /* [n, hidden], what the classifier got */
 } TandemTrainHeadTape;
 
-void tandem_train_head_tape_clear (TandemTrainHeadTape *tape);
-
 gboolean tandem_train_head_forward (const TandemTrainHead *self, const TandemTrainShape *shape,
                                     const float *weights, const TandemTrainBatch *batch,
-                                    const float *x, TandemTrainHeadTape *tape, float *logits,
-                                    GError **error);
+                                    const float *x, TandemTrainArena *arena,
+                                    TandemTrainHeadTape *tape, float *logits, GError **error);
 
 gboolean tandem_train_head_backward (const TandemTrainHead *self, const TandemTrainShape *shape,
                                      const float *weights, const TandemTrainBatch *batch,

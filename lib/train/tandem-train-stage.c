@@ -9,7 +9,6 @@
 
 #include "model/tandem-model-private.h"
 #include "nn/tandem-linear.h"
-#include "tensor/tandem-memory.h"
 #include "text/tandem-json-private.h"
 #include "train/tandem-train-layer.h"
 #include "train/tandem-train-stage-private.h"
@@ -50,6 +49,7 @@ struct _TandemTrainStage
   TandemTrainMasked masked;
 
   GQueue tapes;                 /* of Tape, in the order of forward passes */
+  GQueue spare;                 /* of TandemTrainArena, for tapes to come */
   TandemTrainScratch scratch;
 };
 
@@ -61,6 +61,8 @@ typedef struct
   guint64 micro_batch;
   TandemTrainBatch batch;       /* owns its arrays */
   TandemWeights *weights;
+  TandemTrainArena *arena;      /* what the following keep */
+  GQueue *spare;                /* where it goes then */
   TandemTrainEmbeddingsTape embeddings;
   guint n_layers;
   float **inputs;               /* of each layer, and of the head */
@@ -72,14 +74,9 @@ static void
 tape_free (gpointer data)
 {
   Tape *tape = data;
-  guint i;
 
-  tandem_train_embeddings_tape_clear (&tape->embeddings);
-  for (i = 0; i < tape->n_layers; i++)
-    tandem_train_layer_tape_clear (&tape->layers[i]);
-  for (i = 0; i <= tape->n_layers; i++)
-    tandem_memory_free (tape->inputs[i]);
-  tandem_train_head_tape_clear (&tape->head);
+  tandem_train_arena_empty (tape->arena);
+  g_queue_push_head (tape->spare, tape->arena);
   tandem_weights_release (tape->weights);
   g_free ((gpointer) tape->batch.offsets);
   g_free ((gpointer) tape->batch.ids);
@@ -102,6 +99,10 @@ tape_new (TandemTrainStage *self, guint64 micro_batch, guint n_sequences, const 
     g_memdup2 (ids, n_sequences * sizeof *ids), offsets[n_sequences]
   };
   tape->weights = tandem_parameters_hold (self->parameters);
+  tape->arena = g_queue_pop_head (&self->spare);
+  if (tape->arena == NULL)
+    tape->arena = tandem_train_arena_new ();
+  tape->spare = &self->spare;
   tape->n_layers = self->layers->len;
   tape->inputs = g_new0 (float *, tape->n_layers + 1);
   tape->layers = g_new0 (TandemTrainLayerTape, tape->n_layers);
@@ -133,6 +134,7 @@ tandem_train_stage_init (TandemTrainStage *self)
   self->parameters = tandem_parameters_new ();
   self->layers = g_array_new (FALSE, FALSE, sizeof (TandemTrainLayer));
   g_queue_init (&self->tapes);
+  g_queue_init (&self->spare);
 }
 
 /* A rate that the caller did not give is read from the model's configuration. */
@@ -437,12 +439,13 @@ tandem_train_stage_forward (TandemTrainStage *self, guint64 micro_batch, gconstp
   weights = tape->weights->data;
   n = (gsize) tape->batch.n_rows * h;
 
-  tape->inputs[0] = tandem_memory_new (n, sizeof (float));
+  tape->inputs[0] = tandem_train_arena_take (tape->arena, n);
   if (self->first_layer > 0)
     memcpy (tape->inputs[0], input, n * sizeof (float));
   else if (!tandem_train_embeddings_forward (&self->embeddings, &self->shape, weights,
                                              self->parameters->words, &tape->batch, input,
-                                             &tape->embeddings, tape->inputs[0], error))
+                                             tape->arena, &tape->embeddings, tape->inputs[0],
+                                             error))
     return FALSE;
 
   for (i = 0; i < tape->n_layers; i++) {
@@ -452,17 +455,18 @@ tandem_train_stage_forward (TandemTrainStage *self, guint64 micro_batch, gconstp
 
     if (!last || self->has_head)
       out = tape->inputs[i + 1] =
-          tandem_memory_new ((gsize) (first_row_only ? n_sequences : tape->batch.n_rows) * h,
-                             sizeof (float));
+          tandem_train_arena_take (tape->arena,
+                                   (gsize) (first_row_only ? n_sequences : tape->batch.n_rows) * h);
     if (!tandem_train_layer_forward (&g_array_index (self->layers, TandemTrainLayer, i),
                                      &self->shape, weights, &tape->batch, tape->inputs[i],
-                                     first_row_only, &tape->layers[i], out, &self->scratch,
-                                     error))
+                                     first_row_only, tape->arena, &tape->layers[i], out,
+                                     &self->scratch, error))
       return FALSE;
   }
   if (self->has_head &&
       !tandem_train_head_forward (&self->head, &self->shape, weights, &tape->batch,
-                                  tape->inputs[tape->n_layers], &tape->head, output, error))
+                                  tape->inputs[tape->n_layers], tape->arena, &tape->head, output,
+                                  error))
     return FALSE;
   g_queue_push_tail (&self->tapes, g_steal_pointer (&tape));
   return TRUE;
@@ -530,8 +534,7 @@ tandem_train_stage_backward (TandemTrainStage *self, guint64 micro_batch, const 
   GList *link = find_tape (self, micro_batch);
   guint h = self->shape.hidden_size;
   g_autoptr (Tape) tape = NULL;
-  g_autoptr (TandemFloats) d = NULL;
-  g_autoptr (TandemFloats) d_next = NULL;
+  float *d, *d_next;
   gsize expected, n;
 
   if (link == NULL) {
@@ -558,8 +561,8 @@ tandem_train_stage_backward (TandemTrainStage *self, guint64 micro_batch, const 
   }
 
   tandem_linear_use_one_thread ();
-  d = tandem_memory_new (n, sizeof (float));
-  d_next = tandem_memory_new (n, sizeof (float));
+  d = tandem_train_scratch_get (&self->scratch, TANDEM_TRAIN_SCRATCH_D, n);
+  d_next = tandem_train_scratch_get (&self->scratch, TANDEM_TRAIN_SCRATCH_D_NEXT, n);
   if (!self->has_head)
     memcpy (d, gradient, n * sizeof (float));
   else if (!tandem_train_head_backward (&self->head, &self->shape, tape->weights->data,
@@ -580,6 +583,7 @@ void
 tandem_train_stage_forget (TandemTrainStage *self)
 {
   g_queue_clear_full (&self->tapes, tape_free);
+  g_queue_clear_full (&self->spare, (GDestroyNotify) tandem_train_arena_free);
   if (self->parameters->gradient != NULL)
     tandem_parameters_clear_gradient (self->parameters);
 }
