@@ -110,13 +110,14 @@ class Rival:
 
     def tune(self, w, drops, seconds):
         rates = {}
-        for turn in range(4):
-            # The first turn only warms up; then the slow ones need no more.
-            names = [n for n in VARIANTS if turn < 2 or rates[n] > 0.8 * max(rates.values())]
+        for turn in range(3):
+            # Those that were slow in the first turn need no more.
+            names = [n for n in VARIANTS if turn == 0 or rates[n] > 0.85 * max(rates.values())]
             for name in names:
-                got = self.measure(w, drops, name, seconds if turn > 0 else 0, 2)
-                if turn > 0:
-                    rates[name] = max(got["samples"] / got["cpu_seconds"], rates.get(name, 0))
+                if name not in self.trainers:
+                    self.measure(w, drops, name, 0, 1)      # warms up
+                got = self.measure(w, drops, name, seconds, 1)
+                rates[name] = max(got["samples"] / got["cpu_seconds"], rates.get(name, 0))
         return rates
 
     def losses(self, w, n):

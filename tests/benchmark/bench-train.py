@@ -205,7 +205,8 @@ def bench_model(args, model, reviews, core):
             workloads = make_workloads(reviews, model, args.workload, args.batches, folder)
             contenders = start_contenders(args, model, workloads, core)
             print(f"\n{name}: {config.num_hidden_layers} layers, {config.hidden_size} wide, dropout "
-                  f"{config.hidden_dropout_prob}, of attention {config.attention_probs_dropout_prob}")
+                  f"{config.hidden_dropout_prob}, of attention {config.attention_probs_dropout_prob}",
+                  flush=True)
             for w, workload in enumerate(workloads):
                 for contender in contenders[1:]:
                     for drops in (0, 1):
@@ -242,7 +243,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.5,
                         help="one turn of one contender at the least (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (default %(default)s)")
-    parser.add_argument("--batches", type=int, default=4, help="batches of a pass (default %(default)s)")
+    parser.add_argument("--batches", type=int, default=3, help="batches of a pass (default %(default)s)")
     parser.add_argument("--workload", action="append", choices=[w[0] for w in WORKLOADS],
                         help="only this one; may be given more than once")
     parser.add_argument("--wall", action="store_true", help="count seconds on the wall")
