@@ -35,16 +35,14 @@ bert_checkpoint_write (TandemTrainStage *stage, const char *path, const BertChec
   g_autofree char *previous = get_previous (path);
   g_autoptr (GHashTable) tensors = tandem_train_stage_get_state (stage);
   g_autoptr (GHashTable) metadata =
-      g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autofree char *next = g_strconcat (path, ".new", NULL);
 
-  g_hash_table_insert (metadata, (char *) STEP,
-                       g_strdup_printf ("%" G_GUINT64_FORMAT, at->step));
-  g_hash_table_insert (metadata, (char *) MICRO_BATCHES,
-                       g_strdup_printf ("%" G_GUINT64_FORMAT, at->micro_batches));
-  g_hash_table_insert (metadata, (char *) LAYERS, get_layers (stage));
+  tandem_checkpoint_set_uint64 (metadata, STEP, at->step);
+  tandem_checkpoint_set_uint64 (metadata, MICRO_BATCHES, at->micro_batches);
+  g_hash_table_insert (metadata, g_strdup (LAYERS), get_layers (stage));
   /* Complete before anything is moved: a full disk leaves both as they are. */
-  if (!tandem_safetensors_write (next, metadata, tensors, NULL, error))
+  if (!tandem_checkpoint_write (next, metadata, tensors, NULL, error))
     return FALSE;
   if ((g_file_test (path, G_FILE_TEST_EXISTS) && g_rename (path, previous) != 0) ||
       g_rename (next, path) != 0) {
@@ -57,37 +55,6 @@ bert_checkpoint_write (TandemTrainStage *stage, const char *path, const BertChec
   return TRUE;
 }
 
-static gboolean
-get_number (TandemSafetensors *file, const char *path, const char *key, guint64 *value,
-            GError **error)
-{
-  const char *text = tandem_safetensors_get_metadata (file, key);
-
-  if (text != NULL && g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT64, value, NULL))
-    return TRUE;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-               "%s: \"%s\" is missing: it is not a checkpoint of a stage", path, key);
-  return FALSE;
-}
-
-static GHashTable *
-get_tensors (TandemSafetensors *file, GError **error)
-{
-  g_autoptr (GHashTable) tensors = g_hash_table_new_full (
-      g_str_hash, g_str_equal, g_free, (GDestroyNotify) tandem_tensor_unref);
-  g_auto (GStrv) names = tandem_safetensors_list_tensors (file);
-  guint i;
-
-  for (i = 0; names[i] != NULL; i++) {
-    TandemTensor *tensor = tandem_safetensors_get_tensor (file, names[i], error);
-
-    if (tensor == NULL)
-      return NULL;
-    g_hash_table_insert (tensors, g_strdup (names[i]), tensor);
-  }
-  return g_steal_pointer (&tensors);
-}
-
 gboolean
 bert_checkpoint_read (TandemTrainStage *stage, const char *path, gboolean *found,
                       BertCheckpoint *at, GError **error)
@@ -96,25 +63,25 @@ bert_checkpoint_read (TandemTrainStage *stage, const char *path, gboolean *found
   g_autofree char *layers = get_layers (stage);
   /* Writing stopped between the two renames. */
   const char *present = g_file_test (path, G_FILE_TEST_EXISTS) ? path : previous;
-  g_autoptr (TandemSafetensors) file = NULL;
+  g_autoptr (TandemCheckpoint) file = NULL;
   g_autoptr (GHashTable) tensors = NULL;
   const char *held;
 
   *found = g_file_test (present, G_FILE_TEST_EXISTS);
   if (!*found)
     return TRUE;
-  file = tandem_safetensors_open (present, error);
-  if (file == NULL || !get_number (file, present, STEP, &at->step, error) ||
-      !get_number (file, present, MICRO_BATCHES, &at->micro_batches, error))
+  file = tandem_checkpoint_open (present, error);
+  if (file == NULL || !tandem_checkpoint_get_uint64 (file, STEP, &at->step, error) ||
+      !tandem_checkpoint_get_uint64 (file, MICRO_BATCHES, &at->micro_batches, error) ||
+      (held = tandem_checkpoint_get_string (file, LAYERS, error)) == NULL)
     return FALSE;
-  held = tandem_safetensors_get_metadata (file, LAYERS);
-  if (g_strcmp0 (held, layers) != 0) {
+  if (!g_str_equal (held, layers)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                  "%s: the checkpoint is of layers %s, this stage has layers %s", present,
-                 held != NULL ? held : "unknown", layers);
+                 held, layers);
     return FALSE;
   }
-  tensors = get_tensors (file, error);
+  tensors = tandem_checkpoint_get_tensors (file, error);
   if (tensors == NULL || !tandem_train_stage_set_state (stage, tensors, error)) {
     g_prefix_error (error, "%s: ", present);
     return FALSE;

@@ -201,6 +201,35 @@ tandem_checkpoint_check_names (TandemCheckpoint *self, const char *const *names,
 }
 
 /**
+ * tandem_checkpoint_get_tensors:
+ * @self: a checkpoint
+ * @error: return location for a #TandemSafetensorsError
+ *
+ * Returns: (transfer full) (element-type utf8 TandemTensor): all tensors by name, in the memory
+ *   of the file, or %NULL with @error set
+ */
+GHashTable *
+tandem_checkpoint_get_tensors (TandemCheckpoint *self, GError **error)
+{
+  g_autoptr (GHashTable) tensors = g_hash_table_new_full (
+      g_str_hash, g_str_equal, g_free, (GDestroyNotify) tandem_tensor_unref);
+  g_auto (GStrv) names = NULL;
+  guint i;
+
+  g_return_val_if_fail (TANDEM_IS_CHECKPOINT (self), NULL);
+
+  names = tandem_safetensors_list_tensors (self->file);
+  for (i = 0; names[i] != NULL; i++) {
+    TandemTensor *tensor = tandem_safetensors_get_tensor (self->file, names[i], error);
+
+    if (tensor == NULL)
+      return NULL;
+    g_hash_table_insert (tensors, g_strdup (names[i]), tensor);
+  }
+  return g_steal_pointer (&tensors);
+}
+
+/**
  * tandem_checkpoint_get_string:
  * @self: a checkpoint
  * @key: a key of its metadata

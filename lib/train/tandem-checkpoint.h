@@ -48,6 +48,9 @@ gboolean tandem_checkpoint_get_double (TandemCheckpoint *self, const char *key, 
                                        GError **error);
 
 TANDEM_API
+GHashTable *tandem_checkpoint_get_tensors (TandemCheckpoint *self, GError **error);
+
+TANDEM_API
 TandemTensor *tandem_checkpoint_get_tensor (TandemCheckpoint *self, const char *name,
                                             TandemDtype dtype, guint n_dims,
                                             const guint64 *shape, GError **error);
