@@ -9,6 +9,7 @@
 
 #include "model/tandem-bert-stage.h"
 #include "model/tandem-model.h"
+#include "model/tandem-ngram-classifier.h"
 
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"

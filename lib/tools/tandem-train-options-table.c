@@ -57,6 +57,8 @@ const TrainOption train_option_table[TRAIN_N_OPTIONS] = {
     N_("Reviews that go through the stages together"), N_("N") },
   { "max-length", 'l', KIND_COUNT, RESUME_SAME, AT (max_length), "256", 2, 65536,
     N_("Tokens of a review that count; the others are cut off"), N_("N") },
+  { "truncation-side", 0, KIND_CHOICE, RESUME_SAME, AT (truncation_side), "model", 0, 0,
+    N_("Which end of a longer review is cut off; the model keeps to it"), "model|left|right" },
   { "learning-rate", 0, KIND_NUMBER, RESUME_SAME, AT (learning_rate), "5e-5", 0, 10,
     N_("Highest learning rate"), N_("RATE") },
   { "warmup", 0, KIND_NUMBER, RESUME_SAME, AT (warmup), "0.1", 0, 1,

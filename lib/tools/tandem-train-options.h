@@ -44,6 +44,7 @@ typedef struct
   double label_smoothing;
   double dropout;
   guint64 max_length;
+  char *truncation_side;        /* model, left, right */
   guint64 seed;
   guint64 patience;
   guint64 evaluate_every;
