@@ -80,6 +80,8 @@ const TrainOption train_option_table[TRAIN_N_OPTIONS] = {
   { "schedule", 0, KIND_CHOICE, RESUME_SAME, AT (schedule), "1f1b-flush", 0, 0,
     N_("Order of work of the stages; with 1f1b each micro-batch is a step"),
     "gpipe|1f1b-flush|1f1b" },
+  { "half", 0, KIND_FLAG, RESUME_SAME, AT (half), NULL, 0, 0,
+    N_("Write 16-bit floats, half the size; what is measured are these"), NULL },
   { "patience", 'p', KIND_COUNT, RESUME_FREE, AT (patience), "0", 0, 100000,
     N_("Stop after so many measurements without a better accuracy; 0: never"), N_("N") },
   { "evaluate-every", 0, KIND_COUNT, RESUME_SAME, AT (evaluate_every), "0", 0, 1e9,

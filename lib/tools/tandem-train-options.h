@@ -25,6 +25,7 @@ typedef struct
   char *metrics;
   gboolean resume;
   gboolean force;
+  gboolean half;
 
   char *task;                   /* classify, distill, masked-lm */
   char *teacher;

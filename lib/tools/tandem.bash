@@ -11,7 +11,7 @@ _tandem ()
     --task --teacher --alpha --temperature --with-unlabelled --exclude --holdout
     --epochs --batch --micro-batch --max-length --truncation-side --learning-rate --warmup
     --decay --weight-decay --max-norm --label-smoothing --dropout --seed --stages
-    --schedule --patience --evaluate-every --checkpoint-every --metrics --split
+    --schedule --half --patience --evaluate-every --checkpoint-every --metrics --split
     --help'
 
   local fit='

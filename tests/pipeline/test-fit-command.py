@@ -131,6 +131,33 @@ def test_teaches():
         assert json.load(file)['truncation_side'] == 'left'
 
 
+@tap.case('the recipe of the default model')
+def test_recipe():
+    chance = random.Random(8)
+    good, bad = ('wonderful', 'superb', 'funny'), ('dull', 'awful', 'boring')
+    text = 'a %s film with a %s ending and %s acting'
+    rows = [(i % 2, text % tuple(chance.choices(good if i % 2 else bad, k=3))) for i in range(64)]
+    data = write('labelled.tsv', ''.join('%s\t%s %d\n' % (('neg', 'pos')[label], text, i)
+                                         for i, (label, text) in enumerate(rows)))
+    recipe = os.path.join(tap.ROOT, 'pipelines', 'train-sentiment')
+    encoder = os.path.join(tap.ROOT, 'pipelines', 'models', 'tinybert-imdb')
+    process = subprocess.run(
+        [recipe, '--data', data, '--unlabelled', UNLABELLED, '--encoder', encoder, '--output',
+         path('recipe'), '--test', data, '--epochs', '2'], capture_output=True, timeout=300,
+        check=False)
+    out, errors = process.stdout.decode(), process.stderr.decode()
+    assert process.returncode == 0, (out, errors)
+    assert re.search(r'^64 reviews, \d+ of 64 labelled right', errors, re.M), errors
+    for name in ('config.json', 'model.safetensors', 'vocab.txt', 'tokenizer_config.json'):
+        assert os.path.exists(path('recipe', 'model', name)), name
+    # 16-bit floats
+    assert os.path.getsize(path('recipe', 'model', 'model.safetensors')) < 9e6
+    for args, words in (([], '--data'), (['--data'], '--data'), (['--data', data], '--encoder'),
+                        (['--what'], '--what')):
+        process = subprocess.run([recipe, *args], capture_output=True, timeout=60, check=False)
+        assert process.returncode == 2 and words in process.stderr.decode(), (args, process)
+
+
 @tap.case('says what is wrong')
 def test_wrong():
     bad = write('bad.ngrams', 'no safetensors file')
