@@ -15,6 +15,7 @@
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
 #include "stream/tandem-row-pool.h"
+#include "stream/tandem-rows.h"
 #include "stream/tandem-training-events.h"
 
 #include "text/tandem-review-reader.h"
