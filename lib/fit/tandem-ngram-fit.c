@@ -14,6 +14,9 @@
 /* Where the solver stops: the relative length of the gradient. */
 #define TOLERANCE 0.01
 
+/* Neighbours go into the same fold: in data sets they are of one film. */
+#define BLOCK 128
+
 /* How often each n-gram is counted before the first text has it. */
 #define SMOOTHING 1.0
 
@@ -29,9 +32,10 @@ typedef struct
   gsize *offsets;
   guint n_features;
   guint64 *features;            /* hashes, ascending */
+  /* [n_folds, n_features], and [n_folds] */
   float *values;
   float *weights;
-  float bias;
+  float *biases;
 } Fit;
 
 static void
@@ -42,6 +46,7 @@ fit_clear (Fit *self)
   g_free (self->features);
   g_free (self->values);
   g_free (self->weights);
+  g_free (self->biases);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Fit, fit_clear)
@@ -59,6 +64,11 @@ check (const gint32 *labels, guint n_texts, const TandemNgramOptions *options, G
 {
   guint n_ones = 0, i;
 
+  if (options->n_folds < 1 || options->n_folds > TANDEM_NGRAM_MAX_FOLDS) {
+    g_set_error (error, TANDEM_NGRAM_ERROR, TANDEM_NGRAM_ERROR_DATA,
+                 "%u folds; 1 to %d are taken", options->n_folds, TANDEM_NGRAM_MAX_FOLDS);
+    return FALSE;
+  }
   if (options->order < 1 || options->order > TANDEM_NGRAM_MAX_ORDER ||
       !(options->cost > 0.0 && options->cost <= 1e9)) {
     g_set_error (error, TANDEM_NGRAM_ERROR, TANDEM_NGRAM_ERROR_DATA,
@@ -132,8 +142,9 @@ choose (Fit *self, GError **error)
   }
   self->n_features = n_kept;
   self->features = g_memdup2 (all, n_kept * sizeof (guint64));
-  self->values = g_new (float, n_kept);
-  self->weights = g_new (float, n_kept);
+  self->values = g_new (float, self->options->n_folds * n_kept);
+  self->weights = g_new (float, self->options->n_folds * n_kept);
+  self->biases = g_new (float, self->options->n_folds);
   return TRUE;
 }
 
@@ -158,18 +169,39 @@ look_up (Fit *self)
   g_array_set_size (self->hashes, n);
 }
 
-/* What each n-gram counts. For naive Bayes, with p and q the numbers of texts of the two classes
- * that have it plus 1, it is log((p / |p|) / (q / |q|)), |.| the sum over all n-grams. */
+/* Small data sets have small blocks, so that each fold gets some. */
+static guint
+get_fold (const Fit *self, guint text)
+{
+  const guint n_folds = self->options->n_folds;
+
+  return text / CLAMP (self->n_texts / (4 * n_folds), 1, BLOCK) % n_folds;
+}
+
+/* Whether the model of a fold learns from a text; a single model does from all. */
+static gboolean
+is_used (const Fit *self, guint fold, guint text)
+{
+  return self->options->n_folds == 1 || get_fold (self, text) != fold;
+}
+
+/* What each n-gram counts for the model of a fold. For naive Bayes, with p and q the numbers of texts
+ * of the two classes that have it plus 1, it is log((p / |p|) / (q / |q|)), |.| the sum over all
+ * n-grams. */
 static void
-set_values (Fit *self)
+set_values (Fit *self, guint fold)
 {
   const guint64 *all = (const guint64 *) (gconstpointer) self->hashes->data;
-  guint n = self->n_features, i;
+  float *values = self->values + (gsize) fold * self->n_features;
+  guint n = self->n_features, n_used = 0, i;
   g_autofree double *counts = g_new0 (double, 2 * (gsize) n);
   double sums[2] = { SMOOTHING * n, SMOOTHING * n };
   gsize k;
 
   for (i = 0; i < self->n_texts; i++) {
+    if (!is_used (self, fold, i))
+      continue;
+    n_used++;
     for (k = self->offsets[i]; k < self->offsets[i + 1]; k++)
       counts[2 * all[k] + self->labels[i]]++;
     sums[self->labels[i]] += self->offsets[i + 1] - self->offsets[i];
@@ -179,14 +211,14 @@ set_values (Fit *self)
 
     switch (self->options->weighting) {
       case TANDEM_NGRAM_NB:
-        self->values[i] = log ((ones + SMOOTHING) / sums[1] / ((zeros + SMOOTHING) / sums[0]));
+        values[i] = log ((ones + SMOOTHING) / sums[1] / ((zeros + SMOOTHING) / sums[0]));
         break;
       case TANDEM_NGRAM_TFIDF:
-        self->values[i] = log (self->n_texts / (zeros + ones)) + 1.0;
+        values[i] = log (n_used / MAX (zeros + ones, 1.0)) + 1.0;
         break;
       case TANDEM_NGRAM_BINARY:
       default:
-        self->values[i] = 1.0f;
+        values[i] = 1.0f;
         break;
     }
   }
@@ -199,15 +231,17 @@ be_quiet (const char *text)
 
 /* Each text is a row of features, scaled to length 1, and a last feature for the bias. */
 static gboolean
-solve (Fit *self, GError **error)
+solve (Fit *self, guint fold, GError **error)
 {
   const guint64 *all = (const guint64 *) (gconstpointer) self->hashes->data;
   const guint n = self->n_features;
+  const float *values = self->values + (gsize) fold * n;
+  float *weights = self->weights + (gsize) fold * n;
   g_autofree struct feature_node *nodes =
       g_new (struct feature_node, self->hashes->len + 2 * (gsize) self->n_texts);
   g_autofree struct feature_node **rows = g_new (struct feature_node *, self->n_texts);
   g_autofree double *labels = g_new (double, self->n_texts);
-  struct problem problem = { self->n_texts, n + 1, labels, rows, 1.0 };
+  struct problem problem = { 0, n + 1, labels, rows, 1.0 };
   struct parameter parameter = {
     .solver_type = self->options->loss == TANDEM_NGRAM_LOGISTIC ? L2R_LR : L2R_L2LOSS_SVC,
     .eps = TOLERANCE, .C = self->options->cost
@@ -216,20 +250,29 @@ solve (Fit *self, GError **error)
   struct model *model;
   const char *wrong;
   double sign;
-  guint i;
+  guint i, n_ones = 0;
   gsize k;
 
   for (i = 0; i < self->n_texts; i++) {
     double squares = 0.0;
 
-    rows[i] = node;
-    labels[i] = self->labels[i];
+    if (!is_used (self, fold, i))
+      continue;
+    rows[problem.l] = node;
+    labels[problem.l++] = self->labels[i];
+    n_ones += self->labels[i];
     for (k = self->offsets[i]; k < self->offsets[i + 1]; k++)
-      squares += (double) self->values[all[k]] * self->values[all[k]];
+      squares += (double) values[all[k]] * values[all[k]];
     for (k = self->offsets[i]; k < self->offsets[i + 1] && squares > 0.0; k++)
-      *node++ = (struct feature_node) { all[k] + 1, self->values[all[k]] / sqrt (squares) };
+      *node++ = (struct feature_node) { all[k] + 1, values[all[k]] / sqrt (squares) };
     *node++ = (struct feature_node) { n + 1, problem.bias };
     *node++ = (struct feature_node) { -1, 0.0 };
+  }
+  if (n_ones == 0 || n_ones == (guint) problem.l) {
+    g_set_error (error, TANDEM_NGRAM_ERROR, TANDEM_NGRAM_ERROR_DATA,
+                 "%u of the %d texts outside of fold %u are of class 1; both classes are needed: "
+                 "give more texts or fewer folds", n_ones, problem.l, fold);
+    return FALSE;
   }
   wrong = check_parameter (&problem, &parameter);
   if (wrong != NULL) {
@@ -241,10 +284,53 @@ solve (Fit *self, GError **error)
   /* Its weights are for the class that the first text has. */
   sign = model->label[0] == 1 ? 1.0 : -1.0;
   for (i = 0; i < n; i++)
-    self->weights[i] = sign * model->w[i];
-  self->bias = sign * model->w[n] * problem.bias;
+    weights[i] = sign * model->w[i];
+  self->biases[fold] = sign * model->w[n] * problem.bias;
   free_and_destroy_model (&model);
   return TRUE;
+}
+
+typedef struct
+{
+  guint64 number;
+  guint8 fold;
+} KnownText;
+
+static int
+compare_known (const void *a, const void *b)
+{
+  const KnownText *x = a, *y = b;
+
+  return (x->number > y->number) - (x->number < y->number);
+}
+
+/* Equal texts in two folds are of one of them: only that model's judgement counts. */
+static TandemNgramClassifier *
+make_classifier (Fit *self, GError **error)
+{
+  g_autofree KnownText *known = g_new (KnownText, self->n_texts);
+  g_autofree guint64 *numbers = g_new (guint64, self->n_texts);
+  g_autofree guint8 *folds = g_new (guint8, self->n_texts);
+  guint n = 0, i;
+
+  for (i = 0; i < self->n_texts && self->options->n_folds > 1; i++) {
+    gsize size;
+    const char *text = g_bytes_get_data (self->texts[i], &size);
+
+    known[i].number = tandem_ngram_identify_text (size > 0 ? text : "", size);
+    known[i].fold = get_fold (self, i);
+  }
+  if (self->options->n_folds > 1)
+    qsort (known, self->n_texts, sizeof *known, compare_known);
+  for (i = 0; i < self->n_texts && self->options->n_folds > 1; i++) {
+    if (n > 0 && numbers[n - 1] == known[i].number)
+      continue;
+    numbers[n] = known[i].number;
+    folds[n++] = known[i].fold;
+  }
+  return tandem_ngram_classifier_new (self->options, self->n_features, self->features,
+                                      self->values, self->weights, self->biases, n, numbers,
+                                      folds, error);
 }
 
 TandemNgramClassifier *
@@ -256,14 +342,16 @@ tandem_ngram_fit (GBytes *const *texts, const gint32 *labels, guint n_texts,
     .hashes = g_array_new (FALSE, FALSE, sizeof (guint64)),
     .offsets = g_new0 (gsize, (gsize) n_texts + 1)
   };
+  guint fold;
 
   if (!check (labels, n_texts, options, error) || !collect (&self, cancellable, error) ||
       !choose (&self, error))
     return NULL;
   look_up (&self);
-  set_values (&self);
-  if (!solve (&self, error))
-    return NULL;
-  return tandem_ngram_classifier_new (options, self.n_features, self.features, self.values,
-                                      self.weights, self.bias, error);
+  for (fold = 0; fold < options->n_folds; fold++) {
+    set_values (&self, fold);
+    if (g_cancellable_set_error_if_cancelled (cancellable, error) || !solve (&self, fold, error))
+      return NULL;
+  }
+  return make_classifier (&self, error);
 }

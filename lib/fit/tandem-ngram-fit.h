@@ -6,8 +6,9 @@
 G_BEGIN_DECLS
 
 /* Makes a classifier from @n_texts UTF-8 texts whose labels are 0 or 1. The same texts give the
- * same classifier. It takes some 50 bytes for each different n-gram of each text. @cancellable
- * is looked at while texts are read. The errors are TANDEM_NGRAM_ERROR_DATA and
+ * same classifier. With several folds, blocks of neighbouring texts go into one fold. It takes some
+ * 50 bytes for each different n-gram of each text. @cancellable
+ * is looked at while texts are read, and between folds. The errors are TANDEM_NGRAM_ERROR_DATA and
  * G_IO_ERROR_CANCELLED.
  *
  * Sources: Wang and Manning 2012, "Baselines and Bigrams: Simple, Good Sentiment and Topic

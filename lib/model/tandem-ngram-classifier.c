@@ -3,8 +3,9 @@
 /* Classifiers over n-grams that are ready: scoring, and files.
  *
  * The file is a safetensors file. Metadata: tandem.ngrams "1", the version; tandem.order,
- * tandem.min-texts, tandem.weighting, tandem.loss, tandem.cost. Tensors: hashes I64 [n],
- * ascending as unsigned numbers; values F32 [n]; weights F32 [n]; bias F32 [1]. */
+ * tandem.min-texts, tandem.weighting, tandem.loss, tandem.folds (k), tandem.cost. Tensors: hashes I64
+ * [n], ascending as unsigned numbers; values F32 [k, n]; weights F32 [k, n]; bias F32 [k]; and with
+ * several folds texts I64 [m], ascending as well, and folds U8 [m]. */
 
 #include "config.h"
 
@@ -25,10 +26,15 @@ struct _TandemNgramClassifier
   TandemNgramOptions options;
   guint n_features;
   guint64 *hashes;              /* ascending */
-  /* what a text that has the n-gram gets for it, before its features are scaled to length 1 */
+  /* of each fold's model, [n_folds][n_features]: what a text that has the n-gram gets for it,
+   * before its features are scaled to length 1 */
   float *values;
   float *weights;
-  float bias;
+  float *biases;                /* [n_folds] */
+  /* what was learned from, ascending; with one fold nothing */
+  guint n_texts;
+  guint64 *texts;
+  guint8 *folds;                /* of the texts */
 };
 
 G_DEFINE_QUARK (tandem-ngram-error-quark, tandem_ngram_error)
@@ -43,6 +49,9 @@ tandem_ngram_classifier_finalize (GObject *object)
   g_free (self->hashes);
   g_free (self->values);
   g_free (self->weights);
+  g_free (self->biases);
+  g_free (self->texts);
+  g_free (self->folds);
   G_OBJECT_CLASS (tandem_ngram_classifier_parent_class)->finalize (object);
 }
 
@@ -57,21 +66,50 @@ tandem_ngram_classifier_init (TandemNgramClassifier *self)
 {
 }
 
+static gboolean
+is_ascending (const guint64 *numbers, guint n)
+{
+  guint i;
+
+  for (i = 1; i < n; i++)
+    if (numbers[i] <= numbers[i - 1])
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+is_finite (const float *numbers, gsize n)
+{
+  gsize i;
+
+  for (i = 0; i < n; i++)
+    if (!isfinite (numbers[i]))
+      return FALSE;
+  return TRUE;
+}
+
 /* What is wrong with it, or NULL. */
 static const char *
 find_fault (TandemNgramClassifier *self)
 {
+  const gsize n = (gsize) self->options.n_folds * self->n_features;
   guint i;
 
   if (self->options.order < 1 || self->options.order > TANDEM_NGRAM_MAX_ORDER)
     return "the length of its n-grams is out of range";
-  for (i = 0; i < self->n_features; i++) {
-    if (i > 0 && self->hashes[i] <= self->hashes[i - 1])
-      return "its n-grams are not in order";
-    if (!isfinite (self->values[i]) || !isfinite (self->weights[i]))
-      return "a weight is not a number";
-  }
-  return isfinite (self->bias) ? NULL : "the bias is not a number";
+  if (self->options.n_folds < 1 || self->options.n_folds > TANDEM_NGRAM_MAX_FOLDS)
+    return "the number of its folds is out of range";
+  if (!is_ascending (self->hashes, self->n_features))
+    return "its n-grams are not in order";
+  if (!is_ascending (self->texts, self->n_texts))
+    return "the texts that it learned from are not in order";
+  for (i = 0; i < self->n_texts; i++)
+    if (self->folds[i] >= self->options.n_folds)
+      return "a text is in a fold that there is not";
+  if (!is_finite (self->values, n) || !is_finite (self->weights, n) ||
+      !is_finite (self->biases, self->options.n_folds))
+    return "a weight is not a number";
+  return NULL;
 }
 
 /**
@@ -80,10 +118,14 @@ find_fault (TandemNgramClassifier *self)
  * @n_features: how many n-grams it knows
  * @hashes: (array length=n_features): their hashes as tandem_ngram_hash_text() gives them,
  *   ascending
- * @values: (array length=n_features): what each counts before the features of a text are scaled to
- *   length 1
- * @weights: (array length=n_features): the weight of each
- * @bias: what is added to every score
+ * @values: what each counts before the features of a text are scaled to length 1, for each fold:
+ *   [n_folds, n_features]
+ * @weights: the weight of each, [n_folds, n_features]
+ * @biases: what is added to every score, [n_folds]
+ * @n_texts: how many texts it learned from; 0 with one fold
+ * @texts: (array length=n_texts) (nullable): their numbers as tandem_ngram_identify_text() gives
+ *   them, ascending
+ * @folds: (array length=n_texts) (nullable): the fold of each text, whose model did not learn from it
  * @error: return location for %TANDEM_NGRAM_ERROR_DATA
  *
  * Makes a classifier of weights that were found; all arrays are copied.
@@ -93,20 +135,28 @@ find_fault (TandemNgramClassifier *self)
 TandemNgramClassifier *
 tandem_ngram_classifier_new (const TandemNgramOptions *options, guint n_features,
                              const guint64 *hashes, const float *values, const float *weights,
-                             float bias, GError **error)
+                             const float *biases, guint n_texts, const guint64 *texts,
+                             const guint8 *folds, GError **error)
 {
   g_autoptr (TandemNgramClassifier) self = g_object_new (TANDEM_TYPE_NGRAM_CLASSIFIER, NULL);
   const char *fault;
+  gsize n;
 
   g_return_val_if_fail (options != NULL, NULL);
-  g_return_val_if_fail (hashes != NULL && values != NULL && weights != NULL, NULL);
+  g_return_val_if_fail (hashes != NULL && values != NULL && weights != NULL && biases != NULL,
+                        NULL);
 
+  n = (gsize) MIN (options->n_folds, TANDEM_NGRAM_MAX_FOLDS) * n_features;
   self->options = *options;
   self->n_features = n_features;
   self->hashes = g_memdup2 (hashes, n_features * sizeof *hashes);
-  self->values = g_memdup2 (values, n_features * sizeof *values);
-  self->weights = g_memdup2 (weights, n_features * sizeof *weights);
-  self->bias = bias;
+  self->values = g_memdup2 (values, n * sizeof *values);
+  self->weights = g_memdup2 (weights, n * sizeof *weights);
+  self->biases = g_memdup2 (biases, MIN (options->n_folds, TANDEM_NGRAM_MAX_FOLDS) *
+                            sizeof *biases);
+  self->n_texts = n_texts;
+  self->texts = g_memdup2 (texts, n_texts * sizeof *texts);
+  self->folds = g_memdup2 (folds, n_texts);
   fault = find_fault (self);
   if (fault == NULL)
     return g_steal_pointer (&self);
@@ -140,21 +190,39 @@ tandem_ngram_classifier_get_n_features (TandemNgramClassifier *self)
   return self->n_features;
 }
 
-/* Where @hash is; n_features when it is nowhere. */
+/* Where @number is; @n when it is nowhere. */
 static guint
-find (TandemNgramClassifier *self, guint64 hash)
+find (const guint64 *numbers, guint n, guint64 number)
 {
-  guint low = 0, high = self->n_features;
+  guint low = 0, high = n;
 
   while (low < high) {
     guint middle = low + (high - low) / 2;
 
-    if (self->hashes[middle] < hash)
+    if (numbers[middle] < number)
       low = middle + 1;
     else
       high = middle;
   }
-  return low < self->n_features && self->hashes[low] == hash ? low : self->n_features;
+  return low < n && numbers[low] == number ? low : n;
+}
+
+/* found: of guint, the features of a text */
+static double
+score_with (TandemNgramClassifier *self, guint fold, GArray *found)
+{
+  const float *values = self->values + (gsize) fold * self->n_features;
+  const float *weights = self->weights + (gsize) fold * self->n_features;
+  double sum = 0.0, squares = 0.0;
+  guint i;
+
+  for (i = 0; i < found->len; i++) {
+    guint at = g_array_index (found, guint, i);
+
+    sum += (double) weights[at] * values[at];
+    squares += (double) values[at] * values[at];
+  }
+  return self->biases[fold] + (squares > 0.0 ? sum / sqrt (squares) : 0.0);
 }
 
 /**
@@ -163,7 +231,10 @@ find (TandemNgramClassifier *self, guint64 hash)
  * @text: UTF-8 text
  * @length: bytes of @text, or -1 when a zero byte ends it
  *
- * Judges a text. N-grams that it does not know count nothing.
+ * Judges a text. N-grams that it does not know count nothing. With several folds a text that it
+ * learned from is judged by the model of its fold, which did not see it, and any other text by the
+ * mean of all: so what it says of its own texts is as honest as of others, and fit to be learned
+ * from.
  *
  * Returns: above 0 for class 1, below for class 0; with %TANDEM_NGRAM_LOGISTIC the logarithm of
  *   the odds of class 1
@@ -172,22 +243,27 @@ double
 tandem_ngram_classifier_score (TandemNgramClassifier *self, const char *text, gssize length)
 {
   g_autoptr (GArray) hashes = NULL;
-  double sum = 0.0, squares = 0.0;
-  guint i;
+  g_autoptr (GArray) found = g_array_new (FALSE, FALSE, sizeof (guint));
+  double sum = 0.0;
+  guint i, place;
 
   g_return_val_if_fail (TANDEM_IS_NGRAM_CLASSIFIER (self), 0.0);
   g_return_val_if_fail (text != NULL || length == 0, 0.0);
 
   hashes = tandem_ngram_hash_text (text, length, self->options.order);
   for (i = 0; i < hashes->len; i++) {
-    guint at = find (self, g_array_index (hashes, guint64, i));
+    guint at = find (self->hashes, self->n_features, g_array_index (hashes, guint64, i));
 
-    if (at < self->n_features) {
-      sum += (double) self->weights[at] * self->values[at];
-      squares += (double) self->values[at] * self->values[at];
-    }
+    if (at < self->n_features)
+      g_array_append_val (found, at);
   }
-  return self->bias + (squares > 0.0 ? sum / sqrt (squares) : 0.0);
+  place = self->n_texts > 0 ? find (self->texts, self->n_texts,
+                                    tandem_ngram_identify_text (text, length)) : 0;
+  if (place < self->n_texts)
+    return score_with (self, self->folds[place], found);
+  for (i = 0; i < self->options.n_folds; i++)
+    sum += score_with (self, i, found);
+  return sum / self->options.n_folds;
 }
 
 /**
@@ -203,25 +279,32 @@ tandem_ngram_classifier_dup_fingerprint (TandemNgramClassifier *self)
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree char *head = NULL;
+  gsize n;
 
   g_return_val_if_fail (TANDEM_IS_NGRAM_CLASSIFIER (self), NULL);
 
-  head = g_strdup_printf ("tandem-ngrams-1\n%u\n", self->options.order);
+  n = (gsize) self->options.n_folds * self->n_features;
+  head = g_strdup_printf ("tandem-ngrams-1\n%u %u %u\n", self->options.order,
+                          self->options.n_folds, self->n_features);
   g_checksum_update (checksum, (const guchar *) head, -1);
   g_checksum_update (checksum, (const guchar *) self->hashes, self->n_features * sizeof (guint64));
-  g_checksum_update (checksum, (const guchar *) self->values, self->n_features * sizeof (float));
-  g_checksum_update (checksum, (const guchar *) self->weights, self->n_features * sizeof (float));
-  g_checksum_update (checksum, (const guchar *) &self->bias, sizeof self->bias);
+  g_checksum_update (checksum, (const guchar *) self->values, n * sizeof (float));
+  g_checksum_update (checksum, (const guchar *) self->weights, n * sizeof (float));
+  g_checksum_update (checksum, (const guchar *) self->biases,
+                     self->options.n_folds * sizeof (float));
+  g_checksum_update (checksum, (const guchar *) self->texts, self->n_texts * sizeof (guint64));
+  g_checksum_update (checksum, self->folds, self->n_texts);
   return g_strdup (g_checksum_get_string (checksum));
 }
 
 static gboolean
-add_tensor (GHashTable *tensors, const char *name, TandemDtype dtype, guint n, gconstpointer data,
-            gsize item, GError **error)
+add_tensor (GHashTable *tensors, const char *name, TandemDtype dtype, guint n_rows, guint n,
+            gconstpointer data, gsize item, GError **error)
 {
-  const guint64 shape[] = { n };
-  g_autoptr (GBytes) bytes = g_bytes_new (data, n * item);
-  TandemTensor *tensor = tandem_tensor_new (dtype, 1, shape, bytes, error);
+  const guint64 shape[] = { n_rows, n };
+  const guint n_dims = n_rows > 0 ? 2 : 1;
+  g_autoptr (GBytes) bytes = g_bytes_new (data, (gsize) MAX (n_rows, 1) * n * item);
+  TandemTensor *tensor = tandem_tensor_new (dtype, n_dims, shape + 2 - n_dims, bytes, error);
 
   if (tensor != NULL)
     g_hash_table_insert (tensors, (gpointer) name, tensor);
@@ -271,13 +354,21 @@ tandem_ngram_classifier_save (TandemNgramClassifier *self, const char *path,
                        g_strdup (get_nick (TANDEM_TYPE_NGRAM_LOSS, self->options.loss)));
   g_hash_table_insert (metadata, (gpointer) "tandem.cost",
                        g_strdup (g_ascii_dtostr (cost, sizeof cost, self->options.cost)));
-  return add_tensor (tensors, "hashes", TANDEM_DTYPE_I64, self->n_features, self->hashes,
+  g_hash_table_insert (metadata, (gpointer) "tandem.folds",
+                       g_strdup_printf ("%u", self->options.n_folds));
+  return add_tensor (tensors, "hashes", TANDEM_DTYPE_I64, 0, self->n_features, self->hashes,
                      sizeof (guint64), error) &&
-      add_tensor (tensors, "values", TANDEM_DTYPE_F32, self->n_features, self->values,
+      add_tensor (tensors, "values", TANDEM_DTYPE_F32, self->options.n_folds, self->n_features,
+                  self->values, sizeof (float), error) &&
+      add_tensor (tensors, "weights", TANDEM_DTYPE_F32, self->options.n_folds, self->n_features,
+                  self->weights, sizeof (float), error) &&
+      add_tensor (tensors, "bias", TANDEM_DTYPE_F32, 0, self->options.n_folds, self->biases,
                   sizeof (float), error) &&
-      add_tensor (tensors, "weights", TANDEM_DTYPE_F32, self->n_features, self->weights,
-                  sizeof (float), error) &&
-      add_tensor (tensors, "bias", TANDEM_DTYPE_F32, 1, &self->bias, sizeof (float), error) &&
+      (self->n_texts == 0 ||
+       add_tensor (tensors, "texts", TANDEM_DTYPE_I64, 0, self->n_texts, self->texts,
+                   sizeof (guint64), error)) &&
+      (self->n_texts == 0 ||
+       add_tensor (tensors, "folds", TANDEM_DTYPE_U8, 0, self->n_texts, self->folds, 1, error)) &&
       tandem_safetensors_write (path, metadata, tensors, cancellable, error);
 }
 
@@ -357,10 +448,9 @@ tandem_ngram_classifier_load (const char *path, GError **error)
 {
   g_autoptr (TandemNgramClassifier) self = g_object_new (TANDEM_TYPE_NGRAM_CLASSIFIER, NULL);
   g_autoptr (TandemSafetensors) file = NULL;
-  g_autofree float *bias = NULL;
   const char *cost, *fault;
   int weighting = 0, loss = 0;
-  gsize n, n_bias;
+  gsize n;
 
   g_return_val_if_fail (path != NULL, NULL);
 
@@ -374,6 +464,8 @@ tandem_ngram_classifier_load (const char *path, GError **error)
   if (!read_number (file, path, "tandem.order", TANDEM_NGRAM_MAX_ORDER, &self->options.order,
                     error) ||
       !read_number (file, path, "tandem.min-texts", G_MAXUINT, &self->options.min_texts, error) ||
+      !read_number (file, path, "tandem.folds", TANDEM_NGRAM_MAX_FOLDS, &self->options.n_folds,
+                    error) ||
       !read_nick (file, path, "tandem.weighting", TANDEM_TYPE_NGRAM_WEIGHTING, &weighting,
                   error) ||
       !read_nick (file, path, "tandem.loss", TANDEM_TYPE_NGRAM_LOSS, &loss, error))
@@ -387,6 +479,7 @@ tandem_ngram_classifier_load (const char *path, GError **error)
   if (self->hashes == NULL)
     return NULL;
   self->n_features = n;
+  n *= self->options.n_folds;
   self->values = read_tensor (file, path, "values", TANDEM_DTYPE_F32, sizeof (float), n, &n,
                               error);
   if (self->values == NULL)
@@ -395,10 +488,20 @@ tandem_ngram_classifier_load (const char *path, GError **error)
                                error);
   if (self->weights == NULL)
     return NULL;
-  bias = read_tensor (file, path, "bias", TANDEM_DTYPE_F32, sizeof (float), 1, &n_bias, error);
-  if (bias == NULL)
+  self->biases = read_tensor (file, path, "bias", TANDEM_DTYPE_F32, sizeof (float),
+                              self->options.n_folds, &n, error);
+  if (self->biases == NULL)
     return NULL;
-  self->bias = *bias;
+  if (self->options.n_folds > 1) {
+    self->texts = read_tensor (file, path, "texts", TANDEM_DTYPE_I64, sizeof (guint64), 0, &n,
+                               error);
+    if (self->texts == NULL)
+      return NULL;
+    self->n_texts = n;
+    self->folds = read_tensor (file, path, "folds", TANDEM_DTYPE_U8, 1, n, &n, error);
+    if (self->folds == NULL)
+      return NULL;
+  }
   fault = find_fault (self);
   if (fault == NULL)
     return g_steal_pointer (&self);

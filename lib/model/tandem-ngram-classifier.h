@@ -62,11 +62,20 @@ typedef enum
 #define TANDEM_NGRAM_MAX_ORDER 8
 
 /**
+ * TANDEM_NGRAM_MAX_FOLDS:
+ *
+ * The most parts that texts are divided in.
+ */
+#define TANDEM_NGRAM_MAX_FOLDS 32
+
+/**
  * TandemNgramOptions:
  * @order: n-grams have 1 to so many words, at most %TANDEM_NGRAM_MAX_ORDER
  * @min_texts: those that fewer texts have are left out
  * @weighting: what an n-gram counts
  * @loss: what is minimised
+ * @n_folds: 1, or in how many parts the texts are divided, so that each is judged without
+ *   having been learned from; at most %TANDEM_NGRAM_MAX_FOLDS
  * @cost: how much a wrong text costs against large weights (C of Fan et al. 2008), above 0
  *
  * How an n-gram classifier is made.
@@ -77,6 +86,7 @@ typedef struct
   guint min_texts;
   TandemNgramWeighting weighting;
   TandemNgramLoss loss;
+  guint n_folds;
   double cost;
 } TandemNgramOptions;
 
@@ -97,10 +107,15 @@ TANDEM_API
 GArray *tandem_ngram_hash_text (const char *text, gssize length, guint order);
 
 TANDEM_API
+guint64 tandem_ngram_identify_text (const char *text, gssize length);
+
+TANDEM_API
 TandemNgramClassifier *tandem_ngram_classifier_new (const TandemNgramOptions *options,
                                                     guint n_features, const guint64 *hashes,
                                                     const float *values, const float *weights,
-                                                    float bias, GError **error);
+                                                    const float *biases, guint n_texts,
+                                                    const guint64 *texts, const guint8 *folds,
+                                                    GError **error);
 
 TANDEM_API
 TandemNgramClassifier *tandem_ngram_classifier_load (const char *path, GError **error);

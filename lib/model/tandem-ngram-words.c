@@ -154,3 +154,26 @@ tandem_ngram_hash_text (const char *text, gssize length, guint order)
   g_array_set_size (hashes, n);
   return hashes;
 }
+
+/**
+ * tandem_ngram_identify_text:
+ * @text: a text
+ * @length: bytes of @text, or -1 when a zero byte ends it
+ *
+ * Gives a text a number by which a #TandemNgramClassifier knows again what it learned from.
+ *
+ * Returns: a 64-bit hash of the bytes
+ */
+guint64
+tandem_ngram_identify_text (const char *text, gssize length)
+{
+  guint64 hash = FNV_OFFSET;
+  gsize n, i;
+
+  g_return_val_if_fail (text != NULL || length == 0, 0);
+
+  n = length < 0 ? strlen (text) : (gsize) length;
+  for (i = 0; i < n; i++)
+    hash = (hash ^ (guint8) text[i]) * FNV_PRIME;
+  return mix (hash);
+}

@@ -15,6 +15,7 @@
 
 #define DEFAULT_ORDER 3
 #define DEFAULT_MIN_TEXTS 3
+#define DEFAULT_FOLDS 5
 #define DEFAULT_COST 20.0
 
 typedef struct
@@ -54,7 +55,7 @@ static gboolean
 parse (FitOptions *self, char **args, GError **error)
 {
   g_autofree char *weighting = NULL, *loss = NULL;
-  int order = DEFAULT_ORDER, min_texts = DEFAULT_MIN_TEXTS, seed = 1;
+  int order = DEFAULT_ORDER, min_texts = DEFAULT_MIN_TEXTS, seed = 1, folds = DEFAULT_FOLDS;
   int weighting_value = TANDEM_NGRAM_NB, loss_value = TANDEM_NGRAM_LOGISTIC;
   const GOptionEntry entries[] = {
     { "data", 'd', 0, G_OPTION_ARG_FILENAME_ARRAY, &self->data.data,
@@ -80,6 +81,9 @@ parse (FitOptions *self, char **args, GError **error)
     { "loss", 0, 0, G_OPTION_ARG_STRING, &loss,
       N_("Logistic regression or support vector machine [logistic]"),
       "logistic|squared-hinge" },
+    { "folds", 0, 0, G_OPTION_ARG_INT, &folds,
+      N_("Make so many models, so that none judges what it learned from; 1: a single one [5]"),
+      N_("N") },
     { "cost", 'c', 0, G_OPTION_ARG_DOUBLE, &self->ngrams.cost,
       N_("How much a wrong review costs against large weights [20]"), N_("NUMBER") },
     { NULL },
@@ -104,6 +108,8 @@ parse (FitOptions *self, char **args, GError **error)
     text = _("--ngrams goes from 1 to 8");
   else if (min_texts < 1)
     text = _("--min-texts begins at 1");
+  else if (folds < 1 || folds > TANDEM_NGRAM_MAX_FOLDS)
+    text = _("--folds goes from 1 to 32");
   else if (!(self->ngrams.cost > 0.0 && self->ngrams.cost <= 1e9))
     text = _("--cost is a number above 0");
   else if (!(self->data.holdout >= 0.0 && self->data.holdout <= 0.9))
@@ -119,6 +125,7 @@ parse (FitOptions *self, char **args, GError **error)
   self->data.seed = (guint) seed;
   self->ngrams.order = order;
   self->ngrams.min_texts = min_texts;
+  self->ngrams.n_folds = folds;
   self->ngrams.weighting = weighting_value;
   self->ngrams.loss = loss_value;
   return TRUE;

@@ -15,8 +15,8 @@ _tandem ()
     --help'
 
   local fit='
-    --data --output --exclude --holdout --seed --ngrams --min-texts --weighting --loss --cost
-    --help'
+    --data --output --exclude --holdout --seed --ngrams --min-texts --weighting --loss --folds
+    --cost     --help'
 
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then

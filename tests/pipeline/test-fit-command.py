@@ -167,6 +167,7 @@ def test_wrong():
             (['fit', '--data', DATA], 2, '--output'),
             (['fit', '--data', DATA, '--output', 'x', '--ngrams', '9'], 2, '--ngrams'),
             (['fit', '--data', DATA, '--output', 'x', '--cost', '0'], 2, '--cost'),
+            (['fit', '--data', DATA, '--output', 'x', '--folds', '0'], 2, '--folds'),
             (['fit', '--data', DATA, '--output', 'x', '--loss', 'mine'], 2, '--loss=mine'),
             (['fit', '--data', DATA, '--output', 'x', '--holdout', '2'], 2, '--holdout'),
             (['fit', '--data', DATA, '--output', 'x', 'more'], 2, '--data'),

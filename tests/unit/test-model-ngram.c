@@ -135,7 +135,7 @@ static void
 test_fit (gconstpointer data)
 {
   const TandemNgramWeighting weighting = GPOINTER_TO_INT (data);
-  const TandemNgramOptions options = { 1, 1, weighting, TANDEM_NGRAM_LOGISTIC, 2.0 };
+  const TandemNgramOptions options = { 1, 1, weighting, TANDEM_NGRAM_LOGISTIC, 1, 2.0 };
   g_autofree char *folder = g_dir_make_tmp ("tandem-ngram-XXXXXX", NULL);
   g_autofree char *path = g_build_filename (folder, "x.ngrams", NULL);
   g_auto (Corpus) texts = { 0 };
@@ -196,7 +196,7 @@ test_fit (gconstpointer data)
 static void
 test_round_trip (void)
 {
-  const TandemNgramOptions options = { 2, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_SQUARED_HINGE, 1.5 };
+  const TandemNgramOptions options = { 2, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_SQUARED_HINGE, 3, 1.5 };
   g_autofree char *folder = g_dir_make_tmp ("tandem-ngram-XXXXXX", NULL);
   g_autofree char *path = g_build_filename (folder, "x.ngrams", NULL);
   g_auto (Corpus) texts = { 0 };
@@ -215,6 +215,7 @@ test_round_trip (void)
   read = tandem_ngram_classifier_get_options (again);
   g_assert_cmpuint (read->order, ==, 2);
   g_assert_cmpuint (read->min_texts, ==, 1);
+  g_assert_cmpuint (read->n_folds, ==, 3);
   g_assert_cmpint (read->weighting, ==, TANDEM_NGRAM_NB);
   g_assert_cmpint (read->loss, ==, TANDEM_NGRAM_SQUARED_HINGE);
   g_assert_cmpfloat (read->cost, ==, 1.5);
@@ -225,11 +226,53 @@ test_round_trip (void)
     double score = tandem_ngram_classifier_score (classifier, corpus[i].text, -1);
 
     g_assert_cmpfloat (score, ==, tandem_ngram_classifier_score (again, corpus[i].text, -1));
-    if (*corpus[i].text != '\0')
-      g_assert_true ((score > 0) == (corpus[i].label == 1));
   }
   g_unlink (path);
   g_rmdir (folder);
+}
+
+/* Words that only one text has tell the model that learned from it all, and the others nothing: a
+ * text's own judgement does not know its label. */
+static void
+test_folds (void)
+{
+  enum { N = 60 };
+  TandemNgramOptions options = { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1, 10.0 };
+  GBytes *texts[N];
+  gint32 labels[N];
+  g_autoptr (GError) error = NULL;
+  guint i, n_right[2];
+
+  for (i = 0; i < N; i++) {
+    char *text = g_strdup_printf ("w%u x%u y%u", i, i, i);
+
+    texts[i] = g_bytes_new_take (text, strlen (text));
+    labels[i] = g_test_rand_int_range (0, 2);
+  }
+  labels[0] = labels[20] = labels[40] = 0;
+  labels[10] = labels[30] = labels[50] = 1;
+  for (options.n_folds = 1; options.n_folds <= 3; options.n_folds += 2) {
+    g_autoptr (TandemNgramClassifier) classifier =
+        tandem_ngram_fit (texts, labels, N, &options, NULL, &error);
+
+    g_assert_no_error (error);
+    n_right[0] = n_right[1] = 0;
+    for (i = 0; i < N; i++) {
+      const char *text = g_bytes_get_data (texts[i], NULL);
+      g_autofree char *other = g_strconcat (text, " ", NULL);
+
+      n_right[0] += (tandem_ngram_classifier_score (classifier, text, -1) > 0) == labels[i];
+      n_right[1] += (tandem_ngram_classifier_score (classifier, other, -1) > 0) == labels[i];
+    }
+    /* As another text, with the same words, it is judged by the mean of all models. */
+    g_assert_cmpuint (n_right[1], ==, N);
+    if (options.n_folds == 1)
+      g_assert_cmpuint (n_right[0], ==, N);
+    else
+      g_assert_cmpuint (n_right[0], <, N * 3 / 4);
+  }
+  for (i = 0; i < N; i++)
+    g_bytes_unref (texts[i]);
 }
 
 static void
@@ -237,7 +280,7 @@ test_bad_data (void)
 {
   g_auto (Corpus) texts = { 0 };
   g_autoptr (GError) error = NULL;
-  TandemNgramOptions options = { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1.0 };
+  TandemNgramOptions options = { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1, 1.0 };
   const gint32 all_ones[N_TEXTS] = { 1, 1, 1, 1, 1, 1, 1, 1, 1 };
   const gint32 unknown[N_TEXTS] = { 1, 0, -1 };
   const struct
@@ -246,11 +289,13 @@ test_bad_data (void)
     const gint32 *labels;
   } bad[] = {
     { options, all_ones }, { options, unknown },
-    { { 0, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1.0 }, NULL },
-    { { 9, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1.0 }, NULL },
-    { { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 0.0 }, NULL },
-    { { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, (double) NAN }, NULL },
-    { { 1, 100, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1.0 }, NULL },
+    { { 0, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1, 1.0 }, NULL },
+    { { 9, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1, 1.0 }, NULL },
+    { { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1, 0.0 }, NULL },
+    { { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1, (double) NAN }, NULL },
+    { { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 0, 1.0 }, NULL },
+    { { 1, 1, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 33, 1.0 }, NULL },
+    { { 1, 100, TANDEM_NGRAM_NB, TANDEM_NGRAM_LOGISTIC, 1, 1.0 }, NULL },
   };
   guint i;
 
@@ -285,6 +330,7 @@ test_bad_files (void)
   } changes[] = {
     { "tandem.ngrams", "2" }, { "tandem.order", "0" }, { "tandem.order", "9" },
     { "tandem.weighting", "gold" }, { "tandem.loss", "" }, { "tandem.min-texts", "-1" },
+    { "tandem.folds", "0" }, { "tandem.folds", "2" }, { "tandem.folds", "33" },
   };
   static const guint64 hashes[] = { 1, 3, 2 };
   static const float numbers[] = { 1, 2, NAN };
@@ -305,6 +351,7 @@ test_bad_files (void)
     g_hash_table_insert (metadata, (gpointer) "tandem.weighting", (gpointer) "nb");
     g_hash_table_insert (metadata, (gpointer) "tandem.loss", (gpointer) "logistic");
     g_hash_table_insert (metadata, (gpointer) "tandem.cost", (gpointer) "1");
+    g_hash_table_insert (metadata, (gpointer) "tandem.folds", (gpointer) "1");
     if (i < G_N_ELEMENTS (changes))
       g_hash_table_insert (metadata, (gpointer) changes[i].key, (gpointer) changes[i].value);
     for (k = 0; k < G_N_ELEMENTS (names); k++) {
@@ -334,6 +381,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/ngram/fit/nb", GINT_TO_POINTER (TANDEM_NGRAM_NB), test_fit);
   g_test_add_data_func ("/ngram/fit/tfidf", GINT_TO_POINTER (TANDEM_NGRAM_TFIDF), test_fit);
   g_test_add_data_func ("/ngram/fit/binary", GINT_TO_POINTER (TANDEM_NGRAM_BINARY), test_fit);
+  g_test_add_func ("/ngram/folds", test_folds);
   g_test_add_func ("/ngram/round-trip", test_round_trip);
   g_test_add_func ("/ngram/bad-data", test_bad_data);
   g_test_add_func ("/ngram/bad-files", test_bad_files);
