@@ -65,7 +65,8 @@ add_hop (const TandemPlanReport *report, GArray *rows, const TandemPlacementHop 
   const char *name = tandem_plan_get_device (report, hop->to)->name;
   const char *format = tandem_wire_format_to_string (hop->format);
 
-  add_row (rows, g_strdup_printf ("→ %s %s", name, format), TRUE, hop->seconds, hop->delay);
+  add_row (rows, g_strdup_printf ("→ %s%s%s", name, *format != '\0' ? " " : "", format), TRUE,
+           hop->seconds, hop->delay);
 }
 
 static GArray *
@@ -89,8 +90,9 @@ make_rows (const TandemPlanReport *report)
   for (i = 0; i < placement->n_stages; i++) {
     const TandemPlacementStage *stage = &placement->stages[i];
 
-    add_row (rows, g_strdup_printf ("%s: %u-%u", tandem_plan_get_device (report, stage->device)->name,
-                                    stage->first_layer, stage->last_layer),
+    add_row (rows,
+             g_strdup_printf ("%s: %u-%u", tandem_plan_get_device (report, stage->device)->name,
+                              stage->first_layer, stage->last_layer),
              FALSE, stage->seconds, 0);
     if (hop < placement->n_hops)
       add_hop (report, rows, &placement->hops[hop++]);
