@@ -293,8 +293,8 @@ def check_profile(folder, profile, environment):
 @tap.case('usage')
 def test_usage():
     for arguments in ((), ('a', 'b'), ('a', '--objective', 'beauty'), ('a', '--formats', 'f8'),
-                      ('a', '--micro-batch', '-1'), ('a', '--threads', '0'), ('a', '--length', '-3'),
-                      ('a', '--precision', 'f64')):
+                      ('a', '--micro-batch', '-1'), ('a', '--threads', '0'),
+                      ('a', '--length', '-3'), ('a', '--precision', 'f64')):
         tandem('plan', *arguments, status=2)
     tap.need_model()
     assert '512' in tandem('plan', tap.MODEL, '--devices', EXAMPLE, '--length', '513', status=1)

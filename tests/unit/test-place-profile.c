@@ -130,6 +130,7 @@ test_other_models (Fixture *fixture, gconstpointer data)
   g_autofree char *stage_path = g_build_filename (fixture->folder, "stage.safetensors", NULL);
   g_autoptr (TandemModel) one = NULL;
   g_autoptr (TandemModel) stage = NULL;
+  g_autoptr (TandemModel) short_model = NULL;
   g_autoptr (TandemProfile) profile = NULL;
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
@@ -149,6 +150,15 @@ test_other_models (Fixture *fixture, gconstpointer data)
   stage = tandem_model_open (stage_path, NULL, &error);
   g_assert_no_error (error);
   g_assert_null (tandem_profile_measure (stage, TANDEM_PRECISION_F32, 1, 0.01, NULL, &error));
+  g_assert_error (error, TANDEM_PLACE_ERROR, TANDEM_PLACE_ERROR_MODEL);
+  g_clear_error (&error);
+
+  spec.n_layers = 2;
+  spec.max_positions = 7;
+  tandem_test_model_write (&spec, folder);
+  short_model = tandem_model_open (folder, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_null (tandem_profile_measure (short_model, TANDEM_PRECISION_F32, 1, 0.01, NULL, &error));
   g_assert_error (error, TANDEM_PLACE_ERROR, TANDEM_PLACE_ERROR_MODEL);
   g_clear_error (&error);
 
@@ -239,7 +249,8 @@ test_refused_files (Fixture *fixture, gconstpointer data)
     g_assert_true (g_file_set_contents (path, bad->str, -1, NULL));
     g_assert_null (tandem_profile_read (path, &error));
     g_assert_error (error, TANDEM_PLACE_ERROR, TANDEM_PLACE_ERROR_FILE);
-    if (!g_str_has_prefix (error->message, path) || strstr (error->message, wrong[i].member) == NULL)
+    if (!g_str_has_prefix (error->message, path) ||
+        strstr (error->message, wrong[i].member) == NULL)
       g_error ("\"%s\" is not in: %s", wrong[i].member, error->message);
   }
   /* Cut anywhere it is no profile. */
