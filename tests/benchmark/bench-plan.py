@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Compares what tandem plan predicts with what its launch lines do.
 
-The model is profiled on this machine, loopback is measured, and two processes stand for two
-devices, each on a processor of its own. Every split of the model over them is run with the
+Two processes stand for two devices, each on a processor of its own, for which the model is
+profiled there; loopback is measured. Every split of the model over them is run with the
 lines that tandem plan prints, over texts of exactly the planned length. The rate is that of the
 results in the middle of the run, so that neither the start nor the end counts.
 
@@ -26,15 +26,15 @@ SOURCE = os.path.dirname(os.path.dirname(HERE))
 MODEL = os.path.join(SOURCE, 'pipelines', 'models', 'tinybert-imdb')
 
 
-def tandem(tool, *arguments):
-    return json.loads(subprocess.run([tool, *arguments, '--json'], stdout=subprocess.PIPE,
-                                     check=True).stdout)
-
-
 def on_processor(number):
     """For a child, before it starts."""
     processors = sorted(os.sched_getaffinity(0))
-    return lambda: os.sched_setaffinity(0, {processors[number % len(processors)]})
+    return lambda: os.sched_setaffinity(0, {processors[number]})
+
+
+def tandem(tool, *arguments, processor=0):
+    return json.loads(subprocess.run([tool, *arguments, '--json'], stdout=subprocess.PIPE,
+                                     preexec_fn=on_processor(processor), check=True).stdout)
 
 
 def measure_loopback():
@@ -143,22 +143,24 @@ def main():
     if len(os.sched_getaffinity(0)) < 2:
         print('skipped: two processors are needed')
         return 77
-    profile = tandem(options.tool, 'profile', options.model, '--again')
+    profiles = [tandem(options.tool, 'profile', options.model, '--again', processor=processor)
+                for processor in range(2)]
     bandwidth, delay = measure_loopback()
-    print('load %.2f, loopback %.2f GB/s and %.0f microseconds one way' %
-          (profile['load'], bandwidth / 1e9, delay * 1e6))
+    print('loads %.2f and %.2f, loopback %.2f GB/s and %.0f microseconds one way' %
+          (profiles[0]['load'], profiles[1]['load'], bandwidth / 1e9, delay * 1e6))
     # [CLS] and [SEP] are tokens too.
     text = b'good ' * (options.length - 2) + b'\n'
     worst = 0
     with tempfile.TemporaryDirectory() as folder:
         devices, placement = (os.path.join(folder, name) for name in ('devices', 'placement'))
-        for name, stages in splits(profile['layers']):
+        for name, profile in zip(('first', 'second'), profiles):
+            with open(os.path.join(folder, name + '.json'), 'w', encoding='utf-8') as file:
+                json.dump(profile, file)
+        for name, stages in splits(profiles[0]['layers']):
             with open(devices, 'w', encoding='utf-8') as file:
                 json.dump({'asks': 'first',
                            'devices': [{'name': device, 'port': free_port(),
-                                        'seconds': {part: {key: value * profile['load']
-                                                           for key, value in cost.items()}
-                                                    for part, cost in profile['seconds'].items()}}
+                                        'profile': device + '.json'}
                                        for device in ('first', 'second')],
                            'network': {'bandwidth': bandwidth, 'delay': delay}}, file)
             with open(placement, 'w', encoding='utf-8') as file:
