@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='fit inspect merge split train help'
+  local commands='fit inspect merge plan profile split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -23,7 +23,21 @@ _tandem ()
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$cur")
     return
   fi
+  if [ "${COMP_WORDS[1]}" = plan ]; then
+    case $prev in
+      -d|--devices|-p|--placement|--svg)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return ;;
+      -o|--objective)
+        mapfile -t COMPREPLY < <(compgen -W 'throughput latency' -- "$cur")
+        return ;;
+      --formats) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16 f16 q8' -- "$cur"); return ;;
+      -b|--micro-batch|-l|--length|-t|--threads) return ;;
+    esac
+  fi
   case $prev in
+    --precision) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16' -- "$cur"); return ;;
     -l|--layers) return ;;
     --weighting) mapfile -t COMPREPLY < <(compgen -W 'binary tfidf nb' -- "$cur"); return ;;
     --loss) mapfile -t COMPREPLY < <(compgen -W 'logistic squared-hinge' -- "$cur"); return ;;
@@ -51,6 +65,9 @@ _tandem ()
     mapfile -t COMPREPLY < <(compgen -W "$fit" -- "$cur")
     return
   fi
+  local plan='
+    --devices --objective --placement --formats --micro-batch --length
+    --precision --threads --svg --insecure --json --help'
   case ${COMP_WORDS[1]} in
     help)
       mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
@@ -68,6 +85,17 @@ _tandem ()
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       return ;;
+    plan)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$plan" -- "$cur")
+        return
+      fi ;;
+    profile)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(
+          compgen -W '--threads --precision --seconds --again --json --help' -- "$cur")
+        return
+      fi ;;
     split)
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '--layers --output --force --help' -- "$cur")
