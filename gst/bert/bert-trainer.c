@@ -341,8 +341,10 @@ run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
   gst_buffer_unmap (rows, &in);
   if (up != NULL)
     gst_buffer_unmap (up, &out);
-  if (!ok)
+  if (!ok) {
+    g_prefix_error (error, "step %" G_GUINT64_FORMAT ": ", self->step + 1);
     return FALSE;
+  }
 
   self->loss_in_step += info.loss;
   self->correct_in_step = info.n_correct < 0 ? -1 : self->correct_in_step + info.n_correct;
@@ -479,6 +481,18 @@ bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
   return TRUE;
 }
 
+/* Where in the training the next forward pass is. With 1f1b micro-batches before it may be in
+ * flight, each of which will be a step. */
+static void
+prefix_place (BertTrainer *self, GError **error)
+{
+  guint64 ahead = self->info.schedule == TANDEM_SCHEDULE_1F1B
+      ? tandem_train_stage_get_n_in_flight (self->stage) : 0;
+
+  g_prefix_error (error, "step %" G_GUINT64_FORMAT ", micro-batch %" G_GUINT64_FORMAT ": ",
+                  self->step + ahead + 1, self->next_micro_batch);
+}
+
 gboolean
 bert_trainer_end (BertTrainer *self, GError **error)
 {
@@ -492,8 +506,10 @@ bert_trainer_forward (BertTrainer *self, gconstpointer input, const TandemBatchM
   Shape *shape;
 
   if (!tandem_train_stage_forward (self->stage, self->next_micro_batch, input, meta->n_sequences,
-                                   meta->offsets, meta->ids, output, error))
+                                   meta->offsets, meta->ids, output, error)) {
+    prefix_place (self, error);
     return FALSE;
+  }
   shape = g_new (Shape, 1);
   *shape = (Shape) { self->next_micro_batch, meta->offsets[meta->n_sequences], meta->n_sequences };
   g_queue_push_tail (&self->shapes, shape);
@@ -512,8 +528,10 @@ bert_trainer_masked_step (BertTrainer *self, const gint32 *ids, const TandemBatc
   TandemLoss loss = { 0 };
 
   if (!tandem_train_stage_masked_step (self->stage, ids, meta->n_sequences, meta->offsets,
-                                       meta->ids, &loss, error))
+                                       meta->ids, &loss, error)) {
+    prefix_place (self, error);
     return FALSE;
+  }
   self->next_micro_batch++;
   self->n_in_step++;
   self->sequences_in_step += meta->n_sequences;
