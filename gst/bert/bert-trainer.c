@@ -23,11 +23,13 @@ struct _BertTrainer
   /* streaming thread */
   gboolean has_info;
   gboolean is_first;            /* nobody before it trains: it leads */
+  gboolean is_settled;          /* it is where all stages go on */
   TandemTrainingInfo info;
   guint64 next_micro_batch;     /* of this run */
   guint64 n_skipped, n_to_skip; /* micro-batches that a checkpoint holds already */
   guint64 step;                 /* steps done, of all runs */
   guint64 saved_step;
+  BertCheckpoints found;        /* what it may go on from */
   guint n_in_step;              /* micro-batches forward since the last update */
   guint64 sequences_in_step;
   double loss_in_step;
@@ -42,6 +44,7 @@ struct _BertTrainer
   GQueue gradients;             /* lock: events */
   gboolean flushing;            /* lock */
   guint limit;                  /* lock: micro-batches in flight with 1f1b; 0: not known yet */
+  guint64 agreed_step;          /* lock: after which all stages go on */
 };
 
 typedef struct
@@ -64,24 +67,6 @@ bert_trainer_settings_copy (const BertTrainerSettings *settings, BertTrainerSett
   copy->checkpoint = g_strdup (settings->checkpoint);
 }
 
-/* Goes on from the checkpoint, where there is one. */
-static gboolean
-resume (BertTrainer *self, GError **error)
-{
-  BertCheckpoint at = { 0 };
-  gboolean found;
-
-  if (!self->settings.resume || self->settings.checkpoint == NULL)
-    return TRUE;
-  if (!bert_checkpoint_read (self->stage, self->settings.checkpoint, &found, &at, error))
-    return FALSE;
-  if (found) {
-    self->step = self->saved_step = at.step;
-    self->n_to_skip = at.micro_batches;
-  }
-  return TRUE;
-}
-
 BertTrainer *
 bert_trainer_new (TandemModel *model, guint first, guint last, const BertTrainerSettings *settings,
                   const BertTrainerCallbacks *callbacks, gpointer user_data, GError **error)
@@ -100,7 +85,7 @@ bert_trainer_new (TandemModel *model, guint first, guint last, const BertTrainer
     return NULL;
   if (!tandem_train_stage_takes_tokens (self->stage))
     self->row_size = tandem_model_get_config (model)->hidden_size * sizeof (float);
-  return resume (self, error) ? g_steal_pointer (&self) : NULL;
+  return g_steal_pointer (&self);
 }
 
 void
@@ -117,6 +102,27 @@ bert_trainer_free (BertTrainer *self)
   g_free (self);
 }
 
+static gboolean
+read_checkpoint (BertTrainer *self, guint64 step, GError **error)
+{
+  BertCheckpoint at;
+
+  if (!bert_checkpoint_read (self->stage, self->settings.checkpoint, step, &at, error))
+    return FALSE;
+  self->step = self->saved_step = at.step;
+  self->n_to_skip = at.micro_batches;
+  return TRUE;
+}
+
+gboolean
+bert_trainer_resume (BertTrainer *self, GError **error)
+{
+  if (!self->settings.resume || self->settings.checkpoint == NULL)
+    return TRUE;
+  return bert_checkpoint_find (self->stage, self->settings.checkpoint, &self->found, error) &&
+      (self->found.n == 0 || read_checkpoint (self, self->found.steps[0], error));
+}
+
 gboolean
 bert_trainer_is_masked_lm (BertTrainer *self)
 {
@@ -129,7 +135,8 @@ bert_trainer_get_stage (BertTrainer *self)
   return self->stage;
 }
 
-/* How many stages are behind this one: told once, before any gradient, and told on at once. */
+/* How many stages are behind this one, and after which step all go on: told once, before any
+ * gradient, and told on at once. */
 static void
 take_announcement (BertTrainer *self, TandemGradientInfo info)
 {
@@ -137,6 +144,9 @@ take_announcement (BertTrainer *self, TandemGradientInfo info)
 
   g_mutex_lock (&self->lock);
   self->limit = info.depth + 1;
+  if (info.step > 0)
+    self->agreed_step = info.step;
+  info.step = self->agreed_step;
   g_cond_signal (&self->cond);
   g_mutex_unlock (&self->lock);
   info.depth++;
@@ -409,10 +419,59 @@ finish_step (BertTrainer *self, GError **error)
   return update (self, info.n_sequences, info.squared_norm, error);
 }
 
+/* Whether this stage can go on after a step; without a checkpoint it begins anew. */
+static gboolean
+has_step (BertTrainer *self, guint64 step)
+{
+  if (self->found.n == 0)
+    return step == 0;
+  return step == self->found.steps[0] || (self->found.n > 1 && step == self->found.steps[1]);
+}
+
+/* What the stages before this one said, and it too. Those behind it can say no to either step, and
+ * the announcement which it is. */
+static void
+set_info (BertTrainer *self, const TandemTrainingInfo *info)
+{
+  self->info = *info;
+  self->has_info = TRUE;
+  g_mutex_lock (&self->lock);
+  self->agreed_step = info->first_step;
+  g_mutex_unlock (&self->lock);
+}
+
+/* After the announcement: goes to where all stages go on. */
+static gboolean
+settle (BertTrainer *self, GError **error)
+{
+  guint64 from = self->step, to;
+
+  if (self->is_settled)
+    return TRUE;
+  g_mutex_lock (&self->lock);
+  to = self->agreed_step;
+  g_mutex_unlock (&self->lock);
+  if (!has_step (self, to)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "the stages behind this one go on after step %" G_GUINT64_FORMAT ", which it does "
+                 "not have", to);
+    return FALSE;
+  }
+  if (to != from) {
+    if (!read_checkpoint (self, to, error))
+      return FALSE;
+    self->callbacks.went_back (from, to, self->user_data);
+  }
+  self->is_settled = TRUE;
+  return TRUE;
+}
+
 /* The first stage says how all of them train. */
 static gboolean
 lead (BertTrainer *self, GError **error)
 {
+  TandemTrainingInfo info;
+
   if (self->row_size > 0) {
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
                          "the stage before this one does not train: set trainable=true there, "
@@ -420,17 +479,18 @@ lead (BertTrainer *self, GError **error)
     return FALSE;
   }
   self->is_first = TRUE;
-  self->has_info = TRUE;
-  self->info = self->settings.info;
-  self->info.first_step = self->step;
+  info = self->settings.info;
+  info.first_step = self->step;
+  info.earlier_step = self->found.n > 1 ? self->found.steps[1] : 0;
+  set_info (self, &info);
   if (bert_trainer_is_masked_lm (self))
-    return TRUE;
+    return settle (self, error);
   if (!self->callbacks.push_down (tandem_event_new_training (&self->info), self->user_data)) {
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
                          "what is behind this stage does not train");
     return FALSE;
   }
-  return wait_for_announcement (self, error);
+  return wait_for_announcement (self, error) && settle (self, error);
 }
 
 /* Whether the step has all of its micro-batches. */
@@ -466,7 +526,7 @@ gboolean
 bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
 {
   *skip = FALSE;
-  if (!self->has_info && !lead (self, error))
+  if (!self->has_info ? !lead (self, error) : !settle (self, error))
     return FALSE;
   if (self->is_first && self->n_skipped < self->n_to_skip) {
     self->n_skipped++;
@@ -542,21 +602,40 @@ bert_trainer_masked_step (BertTrainer *self, const gint32 *ids, const TandemBatc
   return TRUE;
 }
 
-/* A stage that follows must be where the first one is. */
-static gboolean
-follow (BertTrainer *self, const TandemTrainingInfo *info, GError **error)
+static char *
+describe_steps (guint64 last, guint64 earlier)
 {
-  if (info->first_step != self->step) {
+  return earlier > 0 ? g_strdup_printf ("%" G_GUINT64_FORMAT " or %" G_GUINT64_FORMAT, last,
+                                        earlier)
+                     : g_strdup_printf ("%" G_GUINT64_FORMAT, last);
+}
+
+/* A stage that follows goes on where those before it can. Of their steps it passes on those that it
+ * has, too. */
+static gboolean
+follow (BertTrainer *self, TandemTrainingInfo info, GError **error)
+{
+  gboolean last = has_step (self, info.first_step);
+  gboolean earlier = info.earlier_step > 0 && has_step (self, info.earlier_step);
+
+  if (!last && !earlier) {
+    g_autofree char *theirs = describe_steps (info.first_step, info.earlier_step);
+    g_autofree char *own =
+        describe_steps (self->step, self->found.n > 1 ? self->found.steps[1] : 0);
+    gboolean resumes = self->settings.resume && self->settings.checkpoint != NULL;
+
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "the first stage goes on after step %" G_GUINT64_FORMAT ", the checkpoint of "
-                 "this one (%s) is of step %" G_GUINT64_FORMAT, info->first_step,
-                 self->settings.checkpoint != NULL ? self->settings.checkpoint : "none",
-                 self->step);
+                 "no step is in the checkpoints of all stages: those before this one can go on "
+                 "after step %s, this one (%s) after step %s", theirs,
+                 resumes ? self->settings.checkpoint : "no checkpoint to resume", own);
     return FALSE;
   }
-  self->info = *info;
-  self->has_info = TRUE;
-  return TRUE;
+  if (!last)
+    info.first_step = info.earlier_step;
+  if (!last || !earlier)
+    info.earlier_step = 0;
+  set_info (self, &info);
+  return self->callbacks.push_down (tandem_event_new_training (&info), self->user_data);
 }
 
 gboolean
@@ -567,26 +646,26 @@ bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,
   guint64 number;
 
   *not_mine = FALSE;
-  if (tandem_event_parse_training (event, &info)) {
-    if (!follow (self, &info, error))
-      return FALSE;
-    return self->callbacks.push_down (gst_event_ref (event), self->user_data);
-  }
+  if (tandem_event_parse_training (event, &info))
+    return follow (self, info, error);
   if (tandem_event_parse_drain (event, &number))
     /* Those behind begin to drain at once; their gradients come meanwhile. */
-    return self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
+    return settle (self, error) &&
+        self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
         reduce (self, 0, error);
   if (tandem_event_parse_step (event, &step)) {
     if (step.n_sequences == 0) {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "a step has no sequences");
       return FALSE;
     }
-    if (!update (self, step.n_sequences, step.squared_norm, error))
+    if (!settle (self, error) ||
+        !update (self, step.n_sequences, step.squared_norm, error))
       return FALSE;
     return self->callbacks.push_down (gst_event_ref (event), self->user_data);
   }
   if (tandem_event_parse_checkpoint (event, &number))
-    return self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
+    return settle (self, error) &&
+        self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
         save (self, error);
   *not_mine = TRUE;
   return TRUE;

@@ -40,6 +40,7 @@ typedef struct
   gboolean (*push_up) (GstEvent *event, gpointer user_data);
   gboolean (*push_down) (GstEvent *event, gpointer user_data);
   void (*report) (const BertTrainerReport *report, gpointer user_data);
+  void (*went_back) (guint64 from, guint64 to, gpointer user_data);     /* steps */
 } BertTrainerCallbacks;
 
 typedef struct _BertTrainer BertTrainer;
@@ -54,6 +55,10 @@ BertTrainer *bert_trainer_new (TandemModel *model, guint first, guint last,
                                GError **error);
 
 void bert_trainer_free (BertTrainer *self);
+
+/* Goes on from the checkpoint, where there is one and the settings say so. Where other stages lack
+ * it, this one goes back to the one before it when training begins. */
+gboolean bert_trainer_resume (BertTrainer *self, GError **error);
 
 TandemTrainStage *bert_trainer_get_stage (BertTrainer *self);
 

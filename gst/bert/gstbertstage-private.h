@@ -39,6 +39,9 @@ gboolean gst_bert_stage_open_trainer (GstBertStage *self, TandemModel *model, gu
                                       guint last, const BertTrainerSettings *settings,
                                       GError **error);
 
+/* From the checkpoint, where there is one and the settings say so; posts the error. */
+gboolean gst_bert_stage_resume (GstBertStage *self);
+
 /* input and output are mapped buffers. */
 GstFlowReturn gst_bert_stage_train (GstBertStage *self, gconstpointer input,
                                     TandemBatchMeta *meta, float *output);

@@ -34,11 +34,22 @@ report (const BertTrainerReport *report, gpointer user_data)
   gst_element_post_message (user_data, gst_message_new_element (GST_OBJECT (user_data), s));
 }
 
+static void
+went_back (guint64 from, guint64 to, gpointer user_data)
+{
+  g_autofree char *newest = g_strdup_printf ("%" G_GUINT64_FORMAT, from);
+  g_autofree char *step = g_strdup_printf ("%" G_GUINT64_FORMAT, to);
+
+  GST_ELEMENT_INFO (user_data, RESOURCE, SYNC,
+                    (_("Training goes on after step %s: of step %s not every stage has a "
+                       "checkpoint."), step, newest), (NULL));
+}
+
 gboolean
 gst_bert_stage_open_trainer (GstBertStage *self, TandemModel *model, guint first, guint last,
                              const BertTrainerSettings *settings, GError **error)
 {
-  static const BertTrainerCallbacks callbacks = { push_up, push_down, report };
+  static const BertTrainerCallbacks callbacks = { push_up, push_down, report, went_back };
   BertTrainer *trainer =
       bert_trainer_new (model, first, last, settings, &callbacks, self, error);
 
@@ -46,6 +57,18 @@ gst_bert_stage_open_trainer (GstBertStage *self, TandemModel *model, guint first
   self->trainer = trainer;
   GST_OBJECT_UNLOCK (self);
   return trainer != NULL;
+}
+
+gboolean
+gst_bert_stage_resume (GstBertStage *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (bert_trainer_resume (self->trainer, &error))
+    return TRUE;
+  GST_ELEMENT_ERROR (self, RESOURCE, READ,
+                     (_("The checkpoint to resume cannot be used: %s"), error->message), (NULL));
+  return FALSE;
 }
 
 static GstFlowReturn

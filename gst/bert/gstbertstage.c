@@ -283,6 +283,10 @@ gst_bert_stage_start (GstBaseTransform *trans)
     gst_bert_stage_stop (trans);
     return FALSE;
   }
+  if (self->trainer != NULL && !gst_bert_stage_resume (self)) {
+    gst_bert_stage_stop (trans);
+    return FALSE;
+  }
   return TRUE;
 }
 

@@ -362,11 +362,14 @@ post_summary (GstSentimentLoss *self)
   gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), s));
 }
 
-/* Tells all stages how many are behind them. */
+/* Tells all stages how many are behind them, and where all can go on: the last step that came
+ * this far. */
 static gboolean
-announce (GstSentimentLoss *self)
+announce (GstSentimentLoss *self, const TandemTrainingInfo *training)
 {
-  TandemGradientInfo info = { .micro_batch = TANDEM_GRADIENT_ANNOUNCEMENT, .n_correct = -1 };
+  TandemGradientInfo info = {
+    .micro_batch = TANDEM_GRADIENT_ANNOUNCEMENT, .n_correct = -1, .step = training->first_step
+  };
   g_autoptr (GstBuffer) nothing = gst_buffer_new ();
 
   self->trains = TRUE;
@@ -383,7 +386,7 @@ gst_sentiment_loss_event (GstBaseSink *base, GstEvent *event)
   if (tandem_event_parse_training (event, &info)) {
     self->is_step_each = info.schedule == TANDEM_SCHEDULE_1F1B;
     self->n_steps = info.first_step;
-    if (!announce (self))
+    if (!announce (self, &info))
       GST_WARNING_OBJECT (self, "nobody takes gradients");
   } else if (tandem_event_parse_step (event, &step)) {
     self->n_steps = step.step + 1;

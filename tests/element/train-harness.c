@@ -146,11 +146,11 @@ train_count_differences (const char *a, guint n_a, const char *b, guint n_b)
 }
 
 GstElement *
-train_start_server (const char *name, const char *rest, guint *port)
+train_start_server (const char *name, const char *options, const char *rest, guint *port)
 {
   g_autofree char *line =
-      g_strdup_printf ("tcpactsrc name=in port=0 ! bertstage model=%s layers=1-1 trainable=true "
-                       "seed=3 checkpoint=%s/%s-1 ! %s", train_model, train_work, name, rest);
+      g_strdup_printf ("tcpactsrc name=in port=0 ! bertstage model=%s trainable=true %s "
+                       "checkpoint=%s/%s-1 ! %s", train_model, options, train_work, name, rest);
   g_autoptr (GError) error = NULL;
   GstElement *server = gst_parse_launch (line, &error);
   g_autoptr (GstElement) in = NULL;

@@ -44,8 +44,10 @@ void train_stages (TrainRun *run, const char *name, const char *layers, const ch
 /* How many tensors of the checkpoints a-0, ... and b-0, ... differ in a bit. */
 guint train_count_differences (const char *a, guint n_a, const char *b, guint n_b);
 
-/* Layer 1 on another device, which listens on a port that it chooses; its checkpoint is name-1. */
-GstElement *train_start_server (const char *name, const char *rest, guint *port);
+/* A stage on another device, which listens on a port that it chooses; options names its layers, and
+ * its checkpoint is name-1. */
+GstElement *train_start_server (const char *name, const char *options, const char *rest,
+                                guint *port);
 
 /* The end of a server comes behind its last checkpoint. */
 void train_end_server (GstElement *server);

@@ -396,10 +396,11 @@ static void
 test_training_round_trip (void)
 {
   static const char *const names[] = {
-    "event-training", "event-drain", "event-step", "event-checkpoint",
+    "event-training", "event-training-earlier", "event-drain", "event-step", "event-checkpoint",
   };
   g_autoptr (TandemFrameDecoder) decoder = tandem_frame_decoder_new (&limits);
   g_autoptr (GByteArray) bytes = sample_frame ("event-gradient"), nothing = g_byte_array_new ();
+  g_autoptr (GByteArray) agreed = sample_frame ("event-gradient-step");
   g_autoptr (GstBuffer) rows = sample_buffer ();
   g_autoptr (GstEvent) eos = gst_event_new_eos ();
   g_autoptr (GError) error = NULL;
@@ -438,6 +439,9 @@ test_training_round_trip (void)
   g_assert_cmpint (after.n_correct, ==, before.n_correct);
   g_assert_true (after.squared_norm == before.squared_norm && after.loss == before.loss);
   g_assert_cmpint (gst_buffer_memcmp (rows, 0, frame->payload, frame->payload_size), ==, 0);
+  g_assert_cmpuint (after.step, ==, 0);
+  g_assert_true (tandem_frame_parse_gradient (decode (decoder, agreed), &after, NULL));
+  g_assert_cmpuint (after.step, ==, 240);
 
   sample_stream_info (&info, TANDEM_STREAM_ACTIVATIONS);
   info.format = TANDEM_ROW_FORMAT_Q8;
@@ -550,6 +554,7 @@ test_bad_fields (void)
     { "event-training", 40 + 36, 0x3ff00000 },          /* beta 1 */
     { "event-training", 40 + 60, 0x7ff00000 },          /* norm infinite */
     { "event-training", 40, 99 },                       /* no kind of training */
+    { "event-training-earlier", 40 + 88, 250 },         /* not before the first step */
     { "event-gradient", 24, 0 },                        /* of no micro-batch */
     { "event-gradient", 40 + 20, 0xfffffffe },          /* right: -2 */
     { "hello-sender", 40, 2 },
