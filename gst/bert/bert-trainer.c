@@ -58,6 +58,8 @@ void
 bert_trainer_settings_clear (BertTrainerSettings *settings)
 {
   g_clear_pointer (&settings->checkpoint, g_free);
+  g_clear_pointer (&settings->hidden_teacher, g_free);
+  g_clear_pointer (&settings->hidden_layers, g_free);
 }
 
 void
@@ -65,6 +67,28 @@ bert_trainer_settings_copy (const BertTrainerSettings *settings, BertTrainerSett
 {
   *copy = *settings;
   copy->checkpoint = g_strdup (settings->checkpoint);
+  copy->hidden_teacher = g_strdup (settings->hidden_teacher);
+  copy->hidden_layers = g_strdup (settings->hidden_layers);
+}
+
+static TandemTrainStage *
+open_stage (TandemModel *model, guint first, guint last, const BertTrainerSettings *settings,
+            GError **error)
+{
+  TandemTrainOptions options = settings->options;
+  g_autoptr (TandemModel) teacher = NULL;
+
+  if (settings->hidden_teacher != NULL && *settings->hidden_teacher != '\0') {
+    teacher = tandem_model_open (settings->hidden_teacher, NULL, error);
+    if (teacher == NULL) {
+      g_prefix_error (error, "the teacher: ");
+      return NULL;
+    }
+  }
+  options.teacher = teacher;
+  options.teacher_layers = settings->hidden_layers;
+  options.teacher_weight = settings->hidden_weight;
+  return tandem_train_stage_new (model, first, last, &options, error);
 }
 
 BertTrainer *
@@ -80,7 +104,7 @@ bert_trainer_new (TandemModel *model, guint first, guint last, const BertTrainer
   bert_trainer_settings_copy (settings, &self->settings);
   self->callbacks = *callbacks;
   self->user_data = user_data;
-  self->stage = tandem_train_stage_new (model, first, last, &settings->options, error);
+  self->stage = open_stage (model, first, last, settings, error);
   if (self->stage == NULL)
     return NULL;
   if (!tandem_train_stage_takes_tokens (self->stage))
@@ -256,6 +280,8 @@ update (BertTrainer *self, guint64 n_sequences, double squared_norm, GError **er
   BertTrainerReport report = {
     .step = step.step, .n_sequences = n_sequences, .loss = self->loss_in_step / n,
     .n_tokens = self->tokens_in_step, .n_correct = self->correct_in_step,
+    .has_teacher = tandem_train_stage_has_teacher (self->stage),
+    .hidden_loss = tandem_train_stage_get_hidden_loss (self->stage) / n,
     .learning_rate = step.learning_rate, .norm = norm, .max_in_flight = self->max_in_flight
   };
 

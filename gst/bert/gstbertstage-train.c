@@ -29,6 +29,8 @@ report (const BertTrainerReport *report, gpointer user_data)
       report->n_correct, "learning-rate", G_TYPE_DOUBLE, report->learning_rate, "norm",
       G_TYPE_DOUBLE, report->norm, "in-flight", G_TYPE_UINT, report->max_in_flight, NULL);
 
+  if (report->has_teacher)
+    gst_structure_set (s, "hidden-loss", G_TYPE_DOUBLE, report->hidden_loss, NULL);
   if (bert_trainer_is_masked_lm (GST_BERT_STAGE (user_data)->trainer))
     gst_structure_set (s, "tokens", G_TYPE_UINT64, report->n_tokens, NULL);
   gst_element_post_message (user_data, gst_message_new_element (GST_OBJECT (user_data), s));

@@ -23,6 +23,9 @@
  * the mean loss before it was clipped) and `in-flight` (guint, the most micro-batches that the
  * stage kept at once).
  *
+ * With #GstBertStage:hidden-teacher the stage that takes tokens learns hidden states of that model,
+ * too, and `hidden-loss` (double, the mean over the sequences) in `tandem-step` says how far they are.
+ *
  * With #GstBertStage:task masked-lm it is a masked language model, with all layers in one stage
  * and nothing behind it: it masks tokens itself and learns to predict them, needs no labels, and
  * gives no buffers. In `tandem-step` `loss` is then the mean over masked tokens, `correct` how many
@@ -205,6 +208,12 @@ open_stage (GstBertStage *self, const char *path, const char *layers, guint n_th
                                   &last, error))
     return FALSE;
   self->last_layer = last;
+  if (training->hidden_teacher != NULL && *training->hidden_teacher != '\0' &&
+      !training->trainable) {
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                         "hidden-teacher is for training: set trainable=true, too");
+    return FALSE;
+  }
   if (training->options.masked_lm && !training->trainable) {
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                          "task=masked-lm is a task of training: set trainable=true, too");

@@ -13,6 +13,7 @@ train_run_clear (TrainRun *run)
 {
   g_clear_pointer (&run->error, g_free);
   g_clear_pointer (&run->losses, g_array_unref);
+  g_clear_pointer (&run->hidden_losses, g_array_unref);
 }
 
 char *
@@ -30,6 +31,8 @@ take_step (TrainRun *run, const GstStructure *s)
   g_assert_true (gst_structure_get (s, "step", G_TYPE_UINT64, &step, "loss", G_TYPE_DOUBLE, &loss,
                                     "in-flight", G_TYPE_UINT, &run->in_flight, NULL));
   g_array_append_val (run->losses, loss);
+  if (gst_structure_get_double (s, "hidden-loss", &loss))
+    g_array_append_val (run->hidden_losses, loss);
   run->n_steps++;
 }
 
@@ -44,6 +47,18 @@ mean (const GArray *values, guint first, guint n)
   return sum / n;
 }
 
+/* Means over the first and the last tenth. */
+static void
+take_ends (const GArray *values, double *first, double *last)
+{
+  guint n = values->len / 10;
+
+  if (n == 0)
+    return;
+  *first = mean (values, 0, n);
+  *last = mean (values, values->len - n, n);
+}
+
 void
 train_launch (TrainRun *run, const char *description)
 {
@@ -55,6 +70,7 @@ train_launch (TrainRun *run, const char *description)
   g_assert_no_error (error);
   bus = gst_element_get_bus (pipeline);
   run->losses = g_array_new (FALSE, FALSE, sizeof (double));
+  run->hidden_losses = g_array_new (FALSE, FALSE, sizeof (double));
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
   while (!done) {
     g_autoptr (GstMessage) message =
@@ -80,10 +96,8 @@ train_launch (TrainRun *run, const char *description)
     }
   }
   gst_element_set_state (pipeline, GST_STATE_NULL);
-  if (run->n_steps >= 10) {
-    run->first_loss = mean (run->losses, 0, run->n_steps / 10);
-    run->last_loss = mean (run->losses, run->n_steps - run->n_steps / 10, run->n_steps / 10);
-  }
+  take_ends (run->losses, &run->first_loss, &run->last_loss);
+  take_ends (run->hidden_losses, &run->first_hidden_loss, &run->last_hidden_loss);
 }
 
 void

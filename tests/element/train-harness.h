@@ -23,6 +23,8 @@ typedef struct
   double first_loss, last_loss; /* means over the first and the last tenth of the steps */
   guint in_flight;
   GArray *losses;               /* of double */
+  GArray *hidden_losses;        /* the same of hidden states; empty without a teacher */
+  double first_hidden_loss, last_hidden_loss;
 } TrainRun;
 
 void train_run_clear (TrainRun *run);
