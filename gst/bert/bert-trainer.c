@@ -2,50 +2,9 @@
 
 #include "config.h"
 
-#include "bert-trainer.h"
+#include "bert-trainer-private.h"
 
 #include <math.h>
-
-#include "bert-checkpoint.h"
-
-/* Microseconds that those behind have to answer; another device may still connect. */
-#define ANNOUNCEMENT_TIMEOUT (60 * G_TIME_SPAN_SECOND)
-
-struct _BertTrainer
-{
-  /* set once */
-  TandemTrainStage *stage;
-  BertTrainerSettings settings;
-  BertTrainerCallbacks callbacks;
-  gpointer user_data;
-  gsize row_size;               /* bytes of a row of the input's gradient; 0: takes tokens */
-
-  /* streaming thread */
-  gboolean has_info;
-  gboolean is_first;            /* nobody before it trains: it leads */
-  gboolean is_settled;          /* it is where all stages go on */
-  TandemTrainingInfo info;
-  guint64 next_micro_batch;     /* of this run */
-  guint64 n_skipped, n_to_skip; /* micro-batches that a checkpoint holds already */
-  guint64 step;                 /* steps done, of all runs */
-  guint64 saved_step;
-  BertCheckpoints found;        /* what it may go on from */
-  guint n_in_step;              /* micro-batches forward since the last update */
-  guint64 sequences_in_step;
-  double loss_in_step;
-  gint64 correct_in_step;
-  guint64 tokens_in_step;       /* that were masked */
-  double squared_norm;          /* behind this stage, from the last gradient */
-  guint max_in_flight;
-  GQueue shapes;                /* of Shape: rows and sequences of what is in flight */
-
-  GMutex lock;
-  GCond cond;
-  GQueue gradients;             /* lock: events */
-  gboolean flushing;            /* lock */
-  guint limit;                  /* lock: micro-batches in flight with 1f1b; 0: not known yet */
-  guint64 agreed_step;          /* lock: after which all stages go on */
-};
 
 typedef struct
 {
@@ -126,27 +85,6 @@ bert_trainer_free (BertTrainer *self)
   g_free (self);
 }
 
-static gboolean
-read_checkpoint (BertTrainer *self, guint64 step, GError **error)
-{
-  BertCheckpoint at;
-
-  if (!bert_checkpoint_read (self->stage, self->settings.checkpoint, step, &at, error))
-    return FALSE;
-  self->step = self->saved_step = at.step;
-  self->n_to_skip = at.micro_batches;
-  return TRUE;
-}
-
-gboolean
-bert_trainer_resume (BertTrainer *self, GError **error)
-{
-  if (!self->settings.resume || self->settings.checkpoint == NULL)
-    return TRUE;
-  return bert_checkpoint_find (self->stage, self->settings.checkpoint, &self->found, error) &&
-      (self->found.n == 0 || read_checkpoint (self, self->found.steps[0], error));
-}
-
 gboolean
 bert_trainer_is_masked_lm (BertTrainer *self)
 {
@@ -159,25 +97,6 @@ bert_trainer_get_stage (BertTrainer *self)
   return self->stage;
 }
 
-/* How many stages are behind this one, and after which step all go on: told once, before any
- * gradient, and told on at once. */
-static void
-take_announcement (BertTrainer *self, TandemGradientInfo info)
-{
-  g_autoptr (GstBuffer) nothing = gst_buffer_new ();
-
-  g_mutex_lock (&self->lock);
-  self->limit = info.depth + 1;
-  if (info.step > 0)
-    self->agreed_step = info.step;
-  info.step = self->agreed_step;
-  g_cond_signal (&self->cond);
-  g_mutex_unlock (&self->lock);
-  info.depth++;
-  if (self->row_size > 0)
-    self->callbacks.push_up (tandem_event_new_gradient (&info, nothing), self->user_data);
-}
-
 void
 bert_trainer_add_gradient (BertTrainer *self, GstEvent *event)
 {
@@ -186,7 +105,7 @@ bert_trainer_add_gradient (BertTrainer *self, GstEvent *event)
 
   if (tandem_event_parse_gradient (event, &info, &rows) &&
       info.micro_batch == TANDEM_GRADIENT_ANNOUNCEMENT) {
-    take_announcement (self, info);
+    bert_trainer_take_announcement (self, info);
     return;
   }
   g_mutex_lock (&self->lock);
@@ -224,25 +143,6 @@ bert_trainer_reset (BertTrainer *self)
   g_queue_clear_full (&self->shapes, g_free);
   tandem_train_stage_forget (self->stage);
   clear_step (self);
-}
-
-static gboolean
-wait_for_announcement (BertTrainer *self, GError **error)
-{
-  gint64 end = g_get_monotonic_time () + ANNOUNCEMENT_TIMEOUT;
-  gboolean in_time = TRUE;
-
-  g_mutex_lock (&self->lock);
-  while (self->limit == 0 && !self->flushing && in_time)
-    in_time = g_cond_wait_until (&self->cond, &self->lock, end);
-  if (self->flushing)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline was flushed");
-  else if (self->limit == 0)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                         "no loss behind this stage says that it is there: end the pipeline with "
-                         "sentimentloss");
-  g_mutex_unlock (&self->lock);
-  return error == NULL || *error == NULL;
 }
 
 /* Waits for the next gradient. */
@@ -445,80 +345,6 @@ finish_step (BertTrainer *self, GError **error)
   return update (self, info.n_sequences, info.squared_norm, error);
 }
 
-/* Whether this stage can go on after a step; without a checkpoint it begins anew. */
-static gboolean
-has_step (BertTrainer *self, guint64 step)
-{
-  if (self->found.n == 0)
-    return step == 0;
-  return step == self->found.steps[0] || (self->found.n > 1 && step == self->found.steps[1]);
-}
-
-/* What the stages before this one said, and it too. Those behind it can say no to either step, and
- * the announcement which it is. */
-static void
-set_info (BertTrainer *self, const TandemTrainingInfo *info)
-{
-  self->info = *info;
-  self->has_info = TRUE;
-  g_mutex_lock (&self->lock);
-  self->agreed_step = info->first_step;
-  g_mutex_unlock (&self->lock);
-}
-
-/* After the announcement: goes to where all stages go on. */
-static gboolean
-settle (BertTrainer *self, GError **error)
-{
-  guint64 from = self->step, to;
-
-  if (self->is_settled)
-    return TRUE;
-  g_mutex_lock (&self->lock);
-  to = self->agreed_step;
-  g_mutex_unlock (&self->lock);
-  if (!has_step (self, to)) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "the stages behind this one go on after step %" G_GUINT64_FORMAT ", which it does "
-                 "not have", to);
-    return FALSE;
-  }
-  if (to != from) {
-    if (!read_checkpoint (self, to, error))
-      return FALSE;
-    self->callbacks.went_back (from, to, self->user_data);
-  }
-  self->is_settled = TRUE;
-  return TRUE;
-}
-
-/* The first stage says how all of them train. */
-static gboolean
-lead (BertTrainer *self, GError **error)
-{
-  TandemTrainingInfo info;
-
-  if (self->row_size > 0) {
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                         "the stage before this one does not train: set trainable=true there, "
-                         "too");
-    return FALSE;
-  }
-  self->is_first = TRUE;
-  info = self->settings.info;
-  info.first_step = self->step;
-  info.earlier_step = self->found.n > 1 ? self->found.steps[1] : 0;
-  set_info (self, &info);
-  if (bert_trainer_is_masked_lm (self))
-    return settle (self, error);
-  if (!self->callbacks.push_down (tandem_event_new_training (&self->info), self->user_data)) {
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                         "what is behind this stage does not train");
-    return FALSE;
-  }
-  return wait_for_announcement (self, error) && settle (self, error);
-}
-
 /* Whether the step has all of its micro-batches. */
 static gboolean
 is_step_full (BertTrainer *self)
@@ -552,7 +378,7 @@ gboolean
 bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
 {
   *skip = FALSE;
-  if (!self->has_info ? !lead (self, error) : !settle (self, error))
+  if (!self->has_info ? !bert_trainer_lead (self, error) : !bert_trainer_settle (self, error))
     return FALSE;
   if (self->is_first && self->n_skipped < self->n_to_skip) {
     self->n_skipped++;
@@ -628,42 +454,6 @@ bert_trainer_masked_step (BertTrainer *self, const gint32 *ids, const TandemBatc
   return TRUE;
 }
 
-static char *
-describe_steps (guint64 last, guint64 earlier)
-{
-  return earlier > 0 ? g_strdup_printf ("%" G_GUINT64_FORMAT " or %" G_GUINT64_FORMAT, last,
-                                        earlier)
-                     : g_strdup_printf ("%" G_GUINT64_FORMAT, last);
-}
-
-/* A stage that follows goes on where those before it can. Of their steps it passes on those that it
- * has, too. */
-static gboolean
-follow (BertTrainer *self, TandemTrainingInfo info, GError **error)
-{
-  gboolean last = has_step (self, info.first_step);
-  gboolean earlier = info.earlier_step > 0 && has_step (self, info.earlier_step);
-
-  if (!last && !earlier) {
-    g_autofree char *theirs = describe_steps (info.first_step, info.earlier_step);
-    g_autofree char *own =
-        describe_steps (self->step, self->found.n > 1 ? self->found.steps[1] : 0);
-    gboolean resumes = self->settings.resume && self->settings.checkpoint != NULL;
-
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "no step is in the checkpoints of all stages: those before this one can go on "
-                 "after step %s, this one (%s) after step %s", theirs,
-                 resumes ? self->settings.checkpoint : "no checkpoint to resume", own);
-    return FALSE;
-  }
-  if (!last)
-    info.first_step = info.earlier_step;
-  if (!last || !earlier)
-    info.earlier_step = 0;
-  set_info (self, &info);
-  return self->callbacks.push_down (tandem_event_new_training (&info), self->user_data);
-}
-
 gboolean
 bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine, GError **error)
 {
@@ -673,10 +463,10 @@ bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,
 
   *not_mine = FALSE;
   if (tandem_event_parse_training (event, &info))
-    return follow (self, info, error);
+    return bert_trainer_follow (self, info, error);
   if (tandem_event_parse_drain (event, &number))
     /* Those behind begin to drain at once; their gradients come meanwhile. */
-    return settle (self, error) &&
+    return bert_trainer_settle (self, error) &&
         self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
         reduce (self, 0, error);
   if (tandem_event_parse_step (event, &step)) {
@@ -684,13 +474,13 @@ bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "a step has no sequences");
       return FALSE;
     }
-    if (!settle (self, error) ||
+    if (!bert_trainer_settle (self, error) ||
         !update (self, step.n_sequences, step.squared_norm, error))
       return FALSE;
     return self->callbacks.push_down (gst_event_ref (event), self->user_data);
   }
   if (tandem_event_parse_checkpoint (event, &number))
-    return settle (self, error) &&
+    return bert_trainer_settle (self, error) &&
         self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
         save (self, error);
   *not_mine = TRUE;
