@@ -87,6 +87,45 @@ test_diverges (void)
   }
 }
 
+/* Answers like a loss that agreed on a step that nobody offered. */
+static GstPadProbeReturn
+announce_wrongly (GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
+{
+  const TandemGradientInfo gradient = {
+    .micro_batch = TANDEM_GRADIENT_ANNOUNCEMENT, .n_correct = -1, .step = 99
+  };
+  g_autoptr (GstBuffer) nothing = gst_buffer_new ();
+  TandemTrainingInfo training;
+
+  if (tandem_event_parse_training (GST_PAD_PROBE_INFO_EVENT (info), &training))
+    gst_pad_send_event (pad, tandem_event_new_gradient (&gradient, nothing));
+  return GST_PAD_PROBE_OK;
+}
+
+static void
+test_step_that_nobody_has (void)
+{
+  g_autofree char *line =
+      g_strdup_printf ("reviewsrc location=%s ! tokenize model=%s ! " TRAIN_BATCH
+                       " ! bertstage name=stage model=%s trainable=true ! fakesink", train_reviews,
+                       train_model, train_model);
+  g_autoptr (GstElement) pipeline = gst_parse_launch (line, NULL);
+  g_autoptr (GstElement) stage = gst_bin_get_by_name (GST_BIN (pipeline), "stage");
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (stage, "src");
+  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
+  g_autoptr (GstMessage) message = NULL;
+  g_autoptr (GError) error = NULL;
+
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, announce_wrongly, NULL, NULL);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  message = gst_bus_timed_pop_filtered (bus, 60 * GST_SECOND, GST_MESSAGE_ERROR | GST_MESSAGE_EOS);
+  g_assert_nonnull (message);
+  g_assert_cmpint (GST_MESSAGE_TYPE (message), ==, GST_MESSAGE_ERROR);
+  gst_message_parse_error (message, &error, NULL);
+  g_assert_nonnull (strstr (error->message, "go on after step 99, which it does not have"));
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+}
+
 static void
 test_unlabelled (void)
 {
@@ -132,6 +171,7 @@ main (int argc, char **argv)
 
   g_test_add_func ("/train/faults", test_faults);
   g_test_add_func ("/train/diverges", test_diverges);
+  g_test_add_func ("/train/step-that-nobody-has", test_step_that_nobody_has);
   g_test_add_func ("/train/unlabelled", test_unlabelled);
   g_test_add_func ("/train/stop-while-waiting", test_stop_while_waiting);
   result = g_test_run ();
