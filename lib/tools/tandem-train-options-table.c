@@ -42,6 +42,12 @@ const TrainOption train_option_table[TRAIN_N_OPTIONS] = {
     N_("Share of the labels in the loss of --task distill"), N_("SHARE") },
   { "temperature", 0, KIND_NUMBER, RESUME_SAME, AT (temperature), "2", 0.01, 1000,
     N_("Divides the logits of --task distill"), N_("NUMBER") },
+  { "hidden", 0, KIND_NUMBER, RESUME_SAME, AT (hidden), "0", 0, 1e6,
+    N_("Weight of the teacher's hidden states in the loss of --task distill; 0: only what it says "
+       "of the texts counts"), N_("NUMBER") },
+  { "hidden-layers", 0, KIND_TEXT, RESUME_SAME, AT (hidden_layers), NULL, 0, 0,
+    N_("Which layers --hidden makes like which of the teacher's, from 0: 0:1,1:3 (default: each "
+       "like the one that is as deep)"), N_("PAIRS") },
   { "with-unlabelled", 0, KIND_FLAG, RESUME_SAME, AT (with_unlabelled), NULL, 0, 0,
     N_("Take the texts without labels of folders too, for --task distill or masked-lm"), NULL },
   { "exclude", 'x', KIND_PATH, RESUME_SAME, AT (exclude), NULL, 0, 0,

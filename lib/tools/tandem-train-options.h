@@ -31,6 +31,8 @@ typedef struct
   char *teacher;
   double alpha;
   double temperature;
+  double hidden;                /* weight of the loss of hidden states; 0: none */
+  char *hidden_layers;
 
   char *stages;
   char *schedule;               /* gpipe, 1f1b-flush, 1f1b */

@@ -8,7 +8,8 @@ _tandem ()
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
-    --task --teacher --alpha --temperature --with-unlabelled --exclude --holdout
+    --task --teacher --alpha --temperature --hidden --hidden-layers
+    --with-unlabelled --exclude --holdout
     --epochs --batch --micro-batch --max-length --truncation-side --learning-rate --warmup
     --decay --weight-decay --max-norm --label-smoothing --dropout --seed --stages
     --schedule --half --patience --evaluate-every --checkpoint-every --metrics --split
