@@ -24,6 +24,7 @@ typedef struct
 } TandemCommand;
 
 extern const TandemCommand tandem_command_inspect;
+extern const TandemCommand tandem_command_key;
 extern const TandemCommand tandem_command_merge;
 extern const TandemCommand tandem_command_split;
 extern const TandemCommand tandem_command_train;

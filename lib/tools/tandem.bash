@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='inspect merge split train help'
+  local commands='inspect key merge split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -20,7 +20,7 @@ _tandem ()
     return
   fi
   case $prev in
-    -l|--layers) return ;;
+    -l|--layers|-n|--name|--days) return ;;
     -o|--output|-m|--from|--teacher)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
@@ -49,6 +49,18 @@ _tandem ()
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur")
         return
       fi ;;
+    key)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W '--name --days --json --help' -- "$cur")
+        return
+      fi
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W 'new show' -- "$cur")
+        return
+      fi
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return ;;
     merge)
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '--output --half --force --help' -- "$cur")
