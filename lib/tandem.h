@@ -28,6 +28,7 @@
 
 #include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"
+#include "net/tandem-cluster-key.h"
 #include "net/tandem-crc32c.h"
 #include "net/tandem-frame.h"
 #include "net/tandem-frame-decoder.h"

@@ -5,6 +5,7 @@
 #include "gsttcpact.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 
 #include "net/tandem-net-error.h"
 #include "tandem-enums.h"
@@ -17,6 +18,7 @@ static const struct
   { TANDEM_NET_ERROR_BUSY, GST_RESOURCE_ERROR_BUSY },
   { TANDEM_NET_ERROR_TOO_LARGE, GST_RESOURCE_ERROR_SETTINGS },
   { TANDEM_NET_ERROR_INSECURE, GST_RESOURCE_ERROR_NOT_AUTHORIZED },
+  { TANDEM_NET_ERROR_KEY, GST_RESOURCE_ERROR_NOT_AUTHORIZED },
   { TANDEM_NET_ERROR_STOPPED, GST_RESOURCE_ERROR_CLOSE },
   { TANDEM_NET_ERROR_CLOSED, GST_RESOURCE_ERROR_OPEN_READ_WRITE },
   { TANDEM_NET_ERROR_TIMEOUT, GST_RESOURCE_ERROR_READ },
@@ -71,6 +73,37 @@ describe_kind (const GError *error)
   }
   return value != NULL ? g_strdup (value->value_nick)
                        : g_strdup_printf ("%s %d", g_quark_to_string (error->domain), error->code);
+}
+
+/**
+ * gst_tcpact_load_key:
+ * @path: (nullable): the property `key`
+ * @insecure: the property `insecure`
+ * @key: (out) (transfer full) (nullable): the key, %NULL when @path names none
+ * @error: return location for a #TandemNetError
+ *
+ * Reads the key that an element was given.
+ *
+ * Returns: %FALSE on an error
+ */
+gboolean
+gst_tcpact_load_key (const char *path, gboolean insecure, TandemClusterKey **key, GError **error)
+{
+  *key = NULL;
+  if (path == NULL || path[0] == '\0')
+    return TRUE;
+  if (insecure) {
+    g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
+                         _("A key and insecure=true exclude each other."));
+    return FALSE;
+  }
+  *key = tandem_cluster_key_load (path, error);
+  if (*key == NULL)
+    return FALSE;
+  if (tandem_cluster_key_check_validity (*key, error))
+    return TRUE;
+  g_clear_object (key);
+  return FALSE;
 }
 
 /**

@@ -5,6 +5,7 @@
 
 #include <gst/gst.h>
 
+#include "net/tandem-cluster-key.h"
 #include "stream/tandem-caps.h"
 
 G_BEGIN_DECLS
@@ -18,6 +19,8 @@ G_BEGIN_DECLS
 GST_ELEMENT_REGISTER_DECLARE (tcpactsink);
 GST_ELEMENT_REGISTER_DECLARE (tcpactsrc);
 
+gboolean gst_tcpact_load_key (const char *path, gboolean insecure, TandemClusterKey **key,
+                              GError **error);
 void gst_tcpact_post (GstElement *element, GstMessageType type, const GError *error,
                       const char *state);
 

@@ -19,6 +19,10 @@
  * #GstTcpactSink:window or #GstTcpactSink:window-bytes before it lets go of the first
  * would wait for ever.
  *
+ * Beyond loopback the connection is protected with TLS 1.3 and the cluster key of
+ * this device (`tandem key`), which the receiver has to have, too; see
+ * #GstTcpactSink:key.
+ *
  * Events of training that arrive go to the receiver in order with the buffers, and the
  * gradients that it sends back go upstream as `tandem-gradient` events, in a
  * thread of their own. After the first such event a connection that breaks is an error,
@@ -44,6 +48,8 @@ GST_DEBUG_CATEGORY_STATIC (gst_tcpact_sink_debug);
 
 #define DEFAULT_HOST GST_TCPACT_DEFAULT_HOST
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
+#define DEFAULT_KEY NULL
+#define DEFAULT_INSECURE FALSE
 #define DEFAULT_WINDOW 8
 #define DEFAULT_WINDOW_BYTES (2 * 1024 * 1024)
 #define DEFAULT_RECONNECT_TIMEOUT 10000
@@ -54,6 +60,8 @@ enum
   PROP_0,
   PROP_HOST,
   PROP_PORT,
+  PROP_KEY,
+  PROP_INSECURE,
   PROP_WINDOW,
   PROP_WINDOW_BYTES,
   PROP_RECONNECT_TIMEOUT,
@@ -70,6 +78,8 @@ struct _GstTcpactSink
   /* object lock; read at start */
   char *host;
   guint port;
+  char *key;                    /* (nullable) */
+  gboolean insecure;
   guint window;
   guint64 window_bytes;
   guint reconnect_timeout;
@@ -77,6 +87,9 @@ struct _GstTcpactSink
 
   /* object lock */
   GCancellable *cancellable;
+
+  /* set in start, gone in stop */
+  TandemClusterKey *cluster_key;        /* (nullable) */
 
   /* set in start, gone in stop; replaced by the streaming thread after an EOS */
   TandemSender *sender;
@@ -135,6 +148,15 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
   g_object_class_install_property (object_class, PROP_PORT,
       g_param_spec_uint ("port", "Port", "TCP port of the device that receives",
           1, G_MAXUINT16, DEFAULT_PORT, flags));
+  g_object_class_install_property (object_class, PROP_KEY,
+      g_param_spec_string ("key", "Cluster key",
+          "File with the cluster key that the receiver has to have, too (empty: on loopback "
+          "none, beyond it that of TANDEM_KEY or ~/.config/tandem/cluster.key)", DEFAULT_KEY,
+          flags));
+  g_object_class_install_property (object_class, PROP_INSECURE,
+      g_param_spec_boolean ("insecure", "Insecure",
+          "Send beyond loopback without a key although anybody can read along",
+          DEFAULT_INSECURE, flags));
   g_object_class_install_property (object_class, PROP_WINDOW,
       g_param_spec_uint ("window", "Window",
           "Micro-batches that may be unacknowledged before the pipeline waits",
@@ -185,6 +207,7 @@ gst_tcpact_sink_finalize (GObject *object)
   GstTcpactSink *self = GST_TCPACT_SINK (object);
 
   g_free (self->host);
+  g_free (self->key);
   g_object_unref (self->cancellable);
   tandem_stream_info_clear (&self->info);
   gst_clear_event (&self->training);
@@ -208,6 +231,13 @@ gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GP
       break;
     case PROP_PORT:
       self->port = g_value_get_uint (value);
+      break;
+    case PROP_KEY:
+      g_free (self->key);
+      self->key = g_value_dup_string (value);
+      break;
+    case PROP_INSECURE:
+      self->insecure = g_value_get_boolean (value);
       break;
     case PROP_WINDOW:
       self->window = g_value_get_uint (value);
@@ -239,6 +269,12 @@ gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSp
       break;
     case PROP_PORT:
       g_value_set_uint (value, self->port);
+      break;
+    case PROP_KEY:
+      g_value_set_string (value, self->key);
+      break;
+    case PROP_INSECURE:
+      g_value_set_boolean (value, self->insecure);
       break;
     case PROP_WINDOW:
       g_value_set_uint (value, self->window);
@@ -309,6 +345,7 @@ gst_tcpact_sink_open (GstTcpactSink *self)
   GST_OBJECT_LOCK (self);
   self->sender = tandem_sender_new (self->host, self->port, self->window, self->window_bytes,
                                     self->reconnect_timeout, self->max_payload);
+  tandem_sender_set_security (self->sender, self->cluster_key, self->insecure);
   GST_OBJECT_UNLOCK (self);
   self->finished = FALSE;
   g_atomic_int_set (&self->failed, 0);
@@ -335,6 +372,18 @@ gst_tcpact_sink_start (GstBaseSink *base)
 {
   GstTcpactSink *self = GST_TCPACT_SINK (base);
 
+  g_autofree char *path = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean insecure;
+
+  GST_OBJECT_LOCK (self);
+  path = g_strdup (self->key);
+  insecure = self->insecure;
+  GST_OBJECT_UNLOCK (self);
+  if (!gst_tcpact_load_key (path, insecure, &self->cluster_key, &error)) {
+    gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error, "not connected");
+    return FALSE;
+  }
   self->has_stream = FALSE;
   gst_clear_event (&self->training);
   gst_tcpact_sink_open (self);
@@ -344,7 +393,10 @@ gst_tcpact_sink_start (GstBaseSink *base)
 static gboolean
 gst_tcpact_sink_stop (GstBaseSink *base)
 {
-  gst_tcpact_sink_close (GST_TCPACT_SINK (base));
+  GstTcpactSink *self = GST_TCPACT_SINK (base);
+
+  gst_tcpact_sink_close (self);
+  g_clear_object (&self->cluster_key);
   return TRUE;
 }
 

@@ -17,6 +17,10 @@
  * the begin of the next. Whoever connects meanwhile is told that the device is
  * busy; whoever does not say HELLO in time is put out.
  *
+ * Beyond loopback it listens only with a cluster key (`tandem key`), of this device or of
+ * #GstTcpactSrc:key: then the connection is protected with TLS 1.3, and a device without
+ * that key is refused and named in a warning.
+ *
  * Events of training go downstream in order with the micro-batches. A
  * `tandem-gradient` event that comes upstream goes to the sender; it waits for the
  * network when several others do. After the first event of training a connection that
@@ -44,10 +48,12 @@ GST_DEBUG_CATEGORY_STATIC (gst_tcpact_src_debug);
 #define DEFAULT_ADDRESS GST_TCPACT_DEFAULT_HOST
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
 #define DEFAULT_KEEP_LISTENING FALSE
+#define DEFAULT_KEY NULL
 #define DEFAULT_INSECURE FALSE
 #define DEFAULT_WINDOW 32
 #define DEFAULT_MAX_PAYLOAD GST_TCPACT_DEFAULT_MAX_PAYLOAD
 #define DEFAULT_MAX_CONNECTIONS 16
+#define DEFAULT_MAX_HANDSHAKE_BYTES (64 * 1024)
 #define DEFAULT_HANDSHAKE_TIMEOUT 5000
 #define DEFAULT_TIMEOUT 10000
 
@@ -58,10 +64,12 @@ enum
   PROP_PORT,
   PROP_CURRENT_PORT,
   PROP_KEEP_LISTENING,
+  PROP_KEY,
   PROP_INSECURE,
   PROP_WINDOW,
   PROP_MAX_PAYLOAD,
   PROP_MAX_CONNECTIONS,
+  PROP_MAX_HANDSHAKE_BYTES,
   PROP_HANDSHAKE_TIMEOUT,
   PROP_TIMEOUT,
 };
@@ -77,6 +85,7 @@ struct _GstTcpactSrc
 
   /* object lock; read at start */
   char *address;
+  char *key;                    /* (nullable) */
   TandemReceiverOptions options;
 
   /* object lock */
@@ -126,7 +135,7 @@ gst_tcpact_src_class_init (GstTcpactSrcClass *klass)
 
   g_object_class_install_property (object_class, PROP_ADDRESS,
       g_param_spec_string ("address", "Address",
-          "Address of the network interface to listen on; beyond loopback only with insecure",
+          "Address of the network interface to listen on; beyond loopback only with a cluster key",
           DEFAULT_ADDRESS, flags));
   g_object_class_install_property (object_class, PROP_PORT,
       g_param_spec_uint ("port", "Port",
@@ -140,9 +149,13 @@ gst_tcpact_src_class_init (GstTcpactSrcClass *klass)
       g_param_spec_boolean ("keep-listening", "Keep listening",
           "Serve one client after the other instead of ending with the first one's stream",
           DEFAULT_KEEP_LISTENING, flags));
+  g_object_class_install_property (object_class, PROP_KEY,
+      g_param_spec_string ("key", "Cluster key",
+          "File with the cluster key that a sender has to have, too (empty: on loopback none, "
+          "beyond it that of TANDEM_KEY or ~/.config/tandem/cluster.key)", DEFAULT_KEY, flags));
   g_object_class_install_property (object_class, PROP_INSECURE,
       g_param_spec_boolean ("insecure", "Insecure",
-          "Listen beyond loopback although anybody can connect, read and send there",
+          "Listen beyond loopback without a key although anybody can connect, read and send there",
           DEFAULT_INSECURE, flags));
   g_object_class_install_property (object_class, PROP_WINDOW,
       g_param_spec_uint ("window", "Window",
@@ -155,11 +168,16 @@ gst_tcpact_src_class_init (GstTcpactSrcClass *klass)
           1, G_MAXUINT, DEFAULT_MAX_PAYLOAD, flags));
   g_object_class_install_property (object_class, PROP_MAX_CONNECTIONS,
       g_param_spec_uint ("max-connections", "Maximum connections",
-          "Connections that may be open without a HELLO; bounds what strangers can take",
+          "Connections that may be open without a HELLO, then one of the address that has most "
+          "is closed; bounds what strangers can take",
           1, 1024, DEFAULT_MAX_CONNECTIONS, flags));
+  g_object_class_install_property (object_class, PROP_MAX_HANDSHAKE_BYTES,
+      g_param_spec_uint ("max-handshake-bytes", "Maximum of handshake bytes",
+          "Bytes that a connection may send before it has shown the cluster key (0 = any number)",
+          0, G_MAXUINT, DEFAULT_MAX_HANDSHAKE_BYTES, flags));
   g_object_class_install_property (object_class, PROP_HANDSHAKE_TIMEOUT,
       g_param_spec_uint ("handshake-timeout", "Handshake timeout",
-          "Milliseconds that a connection has for its HELLO",
+          "Milliseconds that a connection has to show the cluster key and to say HELLO",
           1, G_MAXINT, DEFAULT_HANDSHAKE_TIMEOUT, flags));
   g_object_class_install_property (object_class, PROP_TIMEOUT,
       g_param_spec_uint ("timeout", "Timeout",
@@ -194,6 +212,7 @@ gst_tcpact_src_finalize (GObject *object)
   GstTcpactSrc *self = GST_TCPACT_SRC (object);
 
   g_free (self->address);
+  g_free (self->key);
   g_object_unref (self->cancellable);
   G_OBJECT_CLASS (gst_tcpact_src_parent_class)->finalize (object);
 }
@@ -219,6 +238,10 @@ gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value, GPa
     case PROP_KEEP_LISTENING:
       self->options.keep_listening = g_value_get_boolean (value);
       break;
+    case PROP_KEY:
+      g_free (self->key);
+      self->key = g_value_dup_string (value);
+      break;
     case PROP_INSECURE:
       self->options.insecure = g_value_get_boolean (value);
       break;
@@ -230,6 +253,9 @@ gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value, GPa
       break;
     case PROP_MAX_CONNECTIONS:
       self->options.max_pending = g_value_get_uint (value);
+      break;
+    case PROP_MAX_HANDSHAKE_BYTES:
+      self->options.max_handshake_bytes = g_value_get_uint (value);
       break;
     case PROP_HANDSHAKE_TIMEOUT:
       self->options.handshake_timeout = g_value_get_uint (value);
@@ -262,6 +288,9 @@ gst_tcpact_src_get_property (GObject *object, guint id, GValue *value, GParamSpe
     case PROP_KEEP_LISTENING:
       g_value_set_boolean (value, self->options.keep_listening);
       break;
+    case PROP_KEY:
+      g_value_set_string (value, self->key);
+      break;
     case PROP_INSECURE:
       g_value_set_boolean (value, self->options.insecure);
       break;
@@ -273,6 +302,9 @@ gst_tcpact_src_get_property (GObject *object, guint id, GValue *value, GParamSpe
       break;
     case PROP_MAX_CONNECTIONS:
       g_value_set_uint (value, self->options.max_pending);
+      break;
+    case PROP_MAX_HANDSHAKE_BYTES:
+      g_value_set_uint (value, self->options.max_handshake_bytes);
       break;
     case PROP_HANDSHAKE_TIMEOUT:
       g_value_set_uint (value, self->options.handshake_timeout);
@@ -328,18 +360,36 @@ gst_tcpact_src_steal_receiver (GstTcpactSrc *self)
   return receiver;
 }
 
+/* In the receiver's thread. A stranger cannot end the pipeline: it is a warning. */
+static void
+on_refused (TandemReceiver *receiver, const GError *error, gpointer user_data)
+{
+  gst_tcpact_src_post (user_data, receiver, GST_MESSAGE_WARNING, error);
+}
+
 static gboolean
 gst_tcpact_src_start (GstBaseSrc *base)
 {
   GstTcpactSrc *self = GST_TCPACT_SRC (base);
   g_autoptr (GError) error = NULL;
+  g_autoptr (TandemClusterKey) key = NULL;
+  g_autofree char *path = NULL;
   TandemReceiverOptions options;
 
   GST_OBJECT_LOCK (self);
+  path = g_strdup (self->key);
   options = self->options;
+  GST_OBJECT_UNLOCK (self);
+  if (!gst_tcpact_load_key (path, options.insecure, &key, &error)) {
+    gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error, "not listening");
+    return FALSE;
+  }
+  options.key = key;
+  GST_OBJECT_LOCK (self);
   options.address = self->address;
   self->receiver = tandem_receiver_new (&options);
   GST_OBJECT_UNLOCK (self);
+  tandem_receiver_set_refused_func (self->receiver, on_refused, self);
   g_atomic_int_set (&self->failed, 0);
   self->accepting = FALSE;
   self->n_streams = 0;

@@ -16,6 +16,8 @@
 #include "net/tandem-crc32c.h"
 
 #define MAGIC "TNDM"
+/* The type of the first record of a connection with TLS (RFC 8446, 5.1). */
+#define TLS_HANDSHAKE 22
 
 G_DEFINE_QUARK (tandem-net-error-quark, tandem_net_error)
 
@@ -77,13 +79,18 @@ tandem_frame_end (GByteArray *out, guint start, const GOutputVector *payload, gu
  * Reads the fixed header, or as much of it as is there: bytes that cannot begin
  * a frame, and another major version, are found as early as possible.
  *
- * Returns: %FALSE on %TANDEM_NET_ERROR_NOT_TANDEM, %TANDEM_NET_ERROR_VERSION or
- *   %TANDEM_NET_ERROR_CORRUPT
+ * Returns: %FALSE on %TANDEM_NET_ERROR_NOT_TANDEM, %TANDEM_NET_ERROR_INSECURE when TLS begins,
+ *   %TANDEM_NET_ERROR_VERSION or %TANDEM_NET_ERROR_CORRUPT
  */
 gboolean
 tandem_frame_parse_fixed (const guint8 *bytes, gsize size, TandemFrame *frame, guint32 *body_crc,
                           GError **error)
 {
+  if (bytes[0] == TLS_HANDSHAKE) {
+    g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
+                         _("the bytes begin a handshake of TLS, not a frame"));
+    return FALSE;
+  }
   if (memcmp (bytes, MAGIC, MIN (size, 4)) != 0) {
     g_autofree char *raw = g_strndup ((const char *) bytes, MIN (size, 8));
     g_autofree char *begin = g_strescape (raw, NULL);

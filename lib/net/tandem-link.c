@@ -4,7 +4,7 @@
 
 #include "config.h"
 
-#include "tandem-link.h"
+#include "tandem-link-private.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -12,11 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "stream/tandem-row-pool.h"
-
 GST_DEBUG_CATEGORY (tandem_net_debug);
-
-#define STAGING_SIZE 4096
 
 /* Linux tells of a peer's end before everything that came earlier was read. */
 #ifndef POLLRDHUP
@@ -27,31 +23,6 @@ GST_DEBUG_CATEGORY (tandem_net_debug);
 #define KEEPALIVE_IDLE 10
 #define KEEPALIVE_INTERVAL 5
 #define KEEPALIVE_COUNT 4
-
-struct _TandemLink
-{
-  gatomicrefcount ref_count;
-  GSocketConnection *connection;
-  GSocket *socket;
-  GPollableInputStream *input;
-  GPollableOutputStream *output;
-  char *peer;
-
-  /* reader only */
-  TandemFrameDecoder *decoder;
-  gboolean has_stream;
-  TandemStreamInfo stream;      /* the caps in force on this connection */
-  GstBuffer *buffer;            /* the micro-batch, or gradient, that comes in */
-  GError *refusal;              /* why it is not taken, if its checksum is true */
-  TandemLinkGradientFunc gradient_func;
-  gpointer gradient_data;
-  guint64 n_read;
-  TandemRowPool *rows;
-  GstMemory *memory;
-  GstMapInfo map;
-  gsize staged_from, staged_to;
-  guint8 staging[STAGING_SIZE];
-};
 
 void
 tandem_net_init_debug (void)
@@ -136,7 +107,13 @@ tandem_link_unref (TandemLink *link)
   g_clear_error (&link->refusal);
   tandem_stream_info_clear (&link->stream);
   tandem_frame_decoder_free (link->decoder);
+  /* Before TLS goes, which would like to say goodbye and wait for it. */
   g_io_stream_close (G_IO_STREAM (link->connection), NULL, NULL);
+  g_clear_object (&link->tls);
+  g_clear_object (&link->guarded);
+  g_clear_object (&link->key);
+  g_clear_error (&link->reason);
+  g_free (link->record);
   g_object_unref (link->connection);
   g_free (link->peer);
   g_free (link);
@@ -313,16 +290,15 @@ tandem_link_read (TandemLink *link, const TandemFrame **frame, GError **error)
       link->staged_from += size;
       status = advance (link, size, error);
     } else {
-      gboolean direct = size >= STAGING_SIZE;
+      gboolean direct = size >= TANDEM_LINK_STAGING;
 
       n = g_pollable_input_stream_read_nonblocking (link->input,
                                                     direct ? space : link->staging,
-                                                    direct ? size : STAGING_SIZE, NULL, &local);
+                                                    direct ? size : TANDEM_LINK_STAGING, NULL, &local);
       if (n < 0) {
         if (g_error_matches (local, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
           return TANDEM_LINK_AGAIN;
-        g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_CLOSED,
-                     "the connection to %s broke: %s", link->peer, local->message);
+        tandem_link_explain_read_error (link, local, error);
         return TANDEM_LINK_BROKEN;
       }
       if (n == 0) {
@@ -371,33 +347,6 @@ tandem_link_take_buffer (TandemLink *link)
 }
 
 /**
- * tandem_link_write: (skip)
- * @link: a link; writer only
- * @vectors: (array length=n_vectors): what to write, at once
- * @n_vectors: how many
- * @written: (out): how much was taken; 0 when nothing can be taken now
- * @error: return location
- *
- * Returns: %FALSE when the connection broke
- */
-gboolean
-tandem_link_write (TandemLink *link, const GOutputVector *vectors, guint n_vectors,
-                   gsize *written, GError **error)
-{
-  g_autoptr (GError) local = NULL;
-  GPollableReturn ret;
-
-  *written = 0;
-  ret = g_pollable_output_stream_writev_nonblocking (link->output, vectors, n_vectors, written,
-                                                     NULL, &local);
-  if (ret != G_POLLABLE_RETURN_FAILED)
-    return TRUE;
-  g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_CLOSED, "the connection to %s broke: %s",
-               link->peer, local->message);
-  return FALSE;
-}
-
-/**
  * tandem_link_wait: (skip)
  * @link: a link
  * @condition: what to wait for
@@ -422,37 +371,6 @@ tandem_link_wait (TandemLink *link, GIOCondition condition, gint64 timeout_us,
   else
     g_propagate_error (error, g_steal_pointer (&local));
   return FALSE;
-}
-
-/**
- * tandem_link_write_all: (skip)
- * @link: a link; writer only
- * @bytes: a few frames; emptied as they are written
- * @timeout_us: the longest wait, in microseconds
- * @cancellable: (nullable): ends the wait
- * @error: return location
- *
- * Returns: whether everything was written
- */
-gboolean
-tandem_link_write_all (TandemLink *link, GByteArray *bytes, gint64 timeout_us,
-                       GCancellable *cancellable, GError **error)
-{
-  gint64 end = g_get_monotonic_time () + timeout_us;
-
-  while (bytes->len > 0) {
-    GOutputVector vector = { bytes->data, bytes->len };
-    gsize written;
-
-    if (!tandem_link_write (link, &vector, 1, &written, error))
-      return FALSE;
-    g_byte_array_remove_range (bytes, 0, written);
-    if (bytes->len > 0 &&
-        !tandem_link_wait (link, G_IO_OUT, MAX (end - g_get_monotonic_time (), 0), cancellable,
-                           error))
-      return FALSE;
-  }
-  return TRUE;
 }
 
 /**
@@ -511,7 +429,7 @@ tandem_link_drain (TandemLink *link)
   for (;;) {
     g_autoptr (GError) error = NULL;
     gssize n = g_pollable_input_stream_read_nonblocking (link->input, link->staging,
-                                                         STAGING_SIZE, NULL, &error);
+                                                         TANDEM_LINK_STAGING, NULL, &error);
 
     if (n <= 0)
       return !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);

@@ -2,12 +2,15 @@
 #pragma once
 
 /* Private: one connection, shared by sender and receiver. Nothing here blocks but
- * tandem_link_wait(). A link has one reader at a time and, apart from it, one writer at a time;
- * the owner sees to both. It knows streams, not sockets, except to wait: TLS can stand between. */
+ * tandem_link_wait() and tandem_link_handshake(). A link has one reader at a time and, apart from it,
+ * one writer at a time; the owner sees to both. Bytes go in clear, or through TLS: then the
+ * handshake comes first. */
 
 #include <gio/gio.h>
 
+#include "net/tandem-cluster-key.h"
 #include "net/tandem-frame-decoder.h"
+#include "net/tandem-guarded-stream.h"
 
 G_BEGIN_DECLS
 
@@ -31,11 +34,23 @@ typedef gboolean (*TandemLinkGradientFunc) (const TandemFrame *frame, gpointer u
 void tandem_net_init_debug (void);
 
 TandemLink *tandem_link_new (GSocketConnection *connection, const TandemFrameLimits *limits);
+TandemLink *tandem_link_new_tls (GSocketConnection *connection, TandemClusterKey *key,
+                                 gboolean is_server, guint64 max_bytes,
+                                 const TandemFrameLimits *limits, GError **error);
 TandemLink *tandem_link_ref (TandemLink *link);
 void tandem_link_unref (TandemLink *link);
 
 const char *tandem_link_get_peer (TandemLink *link);
 GSocket *tandem_link_get_socket (TandemLink *link);
+
+gboolean tandem_link_is_protected (TandemLink *link);
+TandemFirstBytes tandem_link_look (TandemLink *link);
+void tandem_link_leave_tls (TandemLink *link);
+gboolean tandem_link_handshake (TandemLink *link, gint64 timeout_us, GCancellable *cancellable,
+                                GError **error);
+void tandem_link_handshake_async (TandemLink *link, gint64 timeout_us,
+                                  GAsyncReadyCallback callback, gpointer user_data);
+gboolean tandem_link_handshake_finish (TandemLink *link, GAsyncResult *result, GError **error);
 
 TandemLinkStatus tandem_link_read (TandemLink *link, const TandemFrame **frame, GError **error);
 GstBuffer *tandem_link_take_buffer (TandemLink *link);
@@ -48,6 +63,7 @@ guint64 tandem_link_get_n_read (TandemLink *link);
 
 gboolean tandem_link_write (TandemLink *link, const GOutputVector *vectors, guint n_vectors,
                             gsize *written, GError **error);
+gboolean tandem_link_has_pending (TandemLink *link);
 gboolean tandem_link_wait (TandemLink *link, GIOCondition condition, gint64 timeout_us,
                            GCancellable *cancellable, GError **error);
 gboolean tandem_link_write_all (TandemLink *link, GByteArray *bytes, gint64 timeout_us,

@@ -32,6 +32,8 @@ G_BEGIN_DECLS
  * @TANDEM_NET_ERROR_CORRUPT: a checksum does not match
  * @TANDEM_NET_ERROR_CLOSED: the connection ended
  * @TANDEM_NET_ERROR_TIMEOUT: nothing came in time
+ * @TANDEM_NET_ERROR_KEY: a cluster key that cannot be used, has expired, or is
+ *   not that of the other device
  *
  * Why a connection failed. Values below 100 travel in ERROR frames and never
  * change; the others are local.
@@ -53,6 +55,7 @@ typedef enum
   TANDEM_NET_ERROR_CORRUPT = 101,
   TANDEM_NET_ERROR_CLOSED = 102,
   TANDEM_NET_ERROR_TIMEOUT = 103,
+  TANDEM_NET_ERROR_KEY = 104,
 } TandemNetError;
 
 TANDEM_API

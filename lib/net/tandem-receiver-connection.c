@@ -37,7 +37,8 @@ on_writable (GSocket *socket, GIOCondition condition, gpointer data)
 static gboolean
 has_more_locked (TandemReceiver *self)
 {
-  return self->out->len > 0 || !g_queue_is_empty (&self->gradients);
+  return self->out->len > 0 || !g_queue_is_empty (&self->gradients) ||
+      tandem_link_has_pending (self->link);
 }
 
 /* The order of what is written: see tandem-receiver-private.h. */

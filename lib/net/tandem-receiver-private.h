@@ -54,6 +54,9 @@ struct _TandemReceiver
   char *address;
   GstCaps *accepted;
   guint last_layer;
+  TandemClusterKey *key;        /* (nullable): without it, in clear */
+  TandemReceiverRefusedFunc refused;
+  gpointer refused_data;
   GSocket *listener;
   guint16 port;
   GMainContext *context;
@@ -61,7 +64,9 @@ struct _TandemReceiver
   GThread *thread;
 
   /* service thread only */
-  GPtrArray *pending;           /* TandemReceiverClient */
+  GPtrArray *pending;           /* TandemReceiverClient, the oldest first */
+  guint n_handshakes;           /* that GIO does in threads of its own */
+  gint64 told;                  /* monotonic: when `refused` was called last */
 
   /* streaming thread only */
   TandemReceiverStream *reading;        /* whose frames are read */
@@ -129,6 +134,12 @@ void tandem_receiver_owe_locked (TandemReceiver *self, guint64 sequence, GstBuff
 void tandem_receiver_forget_gradients_locked (TandemReceiver *self);
 gboolean tandem_receiver_lose_training_locked (TandemReceiver *self, const char *peer,
                                                const GError *reason, gboolean told);
+
+/* tandem-receiver-client.c */
+typedef struct _TandemReceiverClient TandemReceiverClient;
+void tandem_receiver_client_unref (TandemReceiverClient *client);
+void tandem_receiver_greet (TandemReceiver *self, GSocket *socket);
+void tandem_receiver_forget_clients (TandemReceiver *self);
 
 /* tandem-receiver-service.c */
 void tandem_receiver_service_start (TandemReceiver *self);

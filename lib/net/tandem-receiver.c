@@ -29,6 +29,7 @@ tandem_receiver_finalize (GObject *object)
   g_clear_error (&self->lost);
   g_byte_array_unref (self->out);
   g_main_context_unref (self->context);
+  g_clear_object (&self->key);
   g_free (self->address);
   g_mutex_clear (&self->lock);
   g_cond_clear (&self->cond);
@@ -66,7 +67,23 @@ tandem_receiver_new (const TandemReceiverOptions *options)
   g_return_val_if_fail (options->window > 0 && options->max_pending > 0, NULL);
   self->options = *options;
   self->options.address = self->address = g_strdup (options->address);
+  self->options.key = self->key = options->key != NULL ? g_object_ref (options->key) : NULL;
   return self;
+}
+
+/**
+ * tandem_receiver_set_refused_func: (skip)
+ * @receiver: a receiver that does not accept yet
+ * @refused: (nullable): called when a device without the right key was refused
+ * @user_data: for @refused
+ */
+void
+tandem_receiver_set_refused_func (TandemReceiver *receiver, TandemReceiverRefusedFunc refused,
+                                  gpointer user_data)
+{
+  g_return_if_fail (receiver->thread == NULL);
+  receiver->refused = refused;
+  receiver->refused_data = user_data;
 }
 
 static GInetAddress *
@@ -87,13 +104,37 @@ find_address (const char *name, GError **error)
   return address;
 }
 
+/* Beyond loopback there is a key, or somebody said that there is to be none. */
+static gboolean
+choose_key (TandemReceiver *self, GInetAddress *address, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+
+  if (self->key != NULL && self->options.insecure) {
+    g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
+                         _("A key and insecure=true exclude each other."));
+    return FALSE;
+  }
+  if (self->key == NULL && !self->options.insecure && !g_inet_address_get_is_loopback (address)) {
+    self->key = tandem_cluster_key_load_default (&local);
+    if (self->key == NULL) {
+      g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
+                   _("%s can be reached by other machines and nothing protects the connection. %s "
+                     "(Or listen on 127.0.0.1, or set insecure=true on a network whose every "
+                     "machine you trust.)"), self->address, local->message);
+      return FALSE;
+    }
+  }
+  return self->key == NULL || tandem_cluster_key_check_validity (self->key, error);
+}
+
 /**
  * tandem_receiver_listen:
  * @receiver: a new receiver
- * @error: return location for %TANDEM_NET_ERROR_INSECURE, or an error of
- *   #GIOErrorEnum or #GResolverError
+ * @error: return location for %TANDEM_NET_ERROR_INSECURE, %TANDEM_NET_ERROR_KEY when
+ *   the cluster key has expired, or an error of #GIOErrorEnum or #GResolverError
  *
- * Opens the port. Nobody is answered before tandem_receiver_accept().
+ * Opens the port; beyond loopback only with a cluster key, or when insecurity was asked for. Nobody is answered before tandem_receiver_accept().
  *
  * Returns: whether the port is open
  */
@@ -108,13 +149,8 @@ tandem_receiver_listen (TandemReceiver *receiver, GError **error)
 
   if (address == NULL)
     return FALSE;
-  if (!g_inet_address_get_is_loopback (address) && !self->options.insecure) {
-    g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
-                 _("%s can be reached by other machines and nothing protects the connection. "
-                   "Listen on 127.0.0.1, or set insecure=true on a network whose every machine "
-                   "you trust."), self->address);
+  if (!choose_key (self, address, error))
     return FALSE;
-  }
   socket = g_socket_new (g_inet_address_get_family (address), G_SOCKET_TYPE_STREAM,
                          G_SOCKET_PROTOCOL_TCP, error);
   if (socket == NULL)

@@ -5,6 +5,7 @@
 #include <gst/gst.h>
 
 #include "tandem-export.h"
+#include "net/tandem-cluster-key.h"
 #include "net/tandem-net-error.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-training-events.h"
@@ -30,13 +31,17 @@ G_DECLARE_FINAL_TYPE (TandemReceiver, tandem_receiver, TANDEM, RECEIVER, GObject
  * TandemReceiverOptions:
  * @address: address or name of the interface to listen on
  * @port: its TCP port; 0: any free one
- * @insecure: listen beyond loopback although nothing protects the connection
+ * @key: (nullable): the cluster key that every sender has to have, with TLS; %NULL: that of this
+ *   device beyond loopback, none on loopback
+ * @insecure: listen without a key beyond loopback, although nothing protects the connection
  * @keep_listening: serve one stream after the other, and outlive bad ones
  * @window: micro-batches that may be unacknowledged, at least 1
  * @max_payload: the largest micro-batch, in bytes; twice as much may be unacknowledged
  * @max_pending: connections that may be open before their HELLO; bounds what
- *   strangers can take
- * @handshake_timeout: milliseconds that a connection has for its HELLO
+ *   strangers can take. When one more comes, another one goes: an old one of the address that
+ *   has most of them
+ * @max_handshake_bytes: bytes that a connection may send before it has shown the key; 0: any number
+ * @handshake_timeout: milliseconds that a connection has to show the key and say HELLO
  * @timeout: milliseconds that a sender in mid-stream may be away, or silent in
  *   the middle of a frame; 0: for ever
  *
@@ -46,14 +51,28 @@ typedef struct
 {
   const char *address;
   guint16 port;
+  TandemClusterKey *key;
   gboolean insecure;
   gboolean keep_listening;
   guint window;
   guint max_payload;
   guint max_pending;
+  guint max_handshake_bytes;
   guint handshake_timeout;
   guint timeout;
 } TandemReceiverOptions;
+
+/**
+ * TandemReceiverRefusedFunc:
+ * @receiver: the receiver
+ * @error: who was refused, and why
+ * @user_data: what was given to tandem_receiver_set_refused_func()
+ *
+ * Called in the receiver's own thread when a device was refused that has not the
+ * cluster key of this one, at most once a second.
+ */
+typedef void (*TandemReceiverRefusedFunc) (TandemReceiver *receiver, const GError *error,
+                                           gpointer user_data);
 
 /**
  * TandemReceived:
@@ -85,6 +104,10 @@ typedef enum
 
 TANDEM_API
 TandemReceiver *tandem_receiver_new (const TandemReceiverOptions *options);
+
+TANDEM_API
+void tandem_receiver_set_refused_func (TandemReceiver *receiver,
+                                       TandemReceiverRefusedFunc refused, gpointer user_data);
 
 TANDEM_API
 gboolean tandem_receiver_listen (TandemReceiver *receiver, GError **error);

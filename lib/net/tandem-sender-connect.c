@@ -13,6 +13,8 @@
 #include "net/tandem-net-private.h"
 
 #define HANDSHAKE_TIMEOUT_US (5 * G_USEC_PER_SEC)
+/* Of a receiver that has not shown the key: its certificate has less than 1 kB. */
+#define MAX_HANDSHAKE_BYTES (64 * 1024)
 
 static void
 fill_hello (TandemSender *self, TandemHello *hello)
@@ -147,12 +149,58 @@ adopt_link (TandemSender *self, TandemLink *link, const TandemHello *hello, GErr
   return TRUE;
 }
 
-TandemLink *
-tandem_sender_open_link (TandemSender *self, guint *keepalive, GError **error)
+static gboolean
+is_loopback (GSocketConnection *connection)
+{
+  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, NULL);
+
+  return G_IS_INET_SOCKET_ADDRESS (remote) &&
+      g_inet_address_get_is_loopback (
+          g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (remote)));
+}
+
+/* Beyond loopback there is a key, or somebody said that there is to be none. */
+static gboolean
+choose_key (TandemSender *self, GSocketConnection *connection, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+
+  if (self->key == NULL && !self->insecure && !is_loopback (connection)) {
+    self->key = tandem_cluster_key_load_default (&local);
+    if (self->key == NULL) {
+      g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
+                   _("%s is another machine and nothing protects the connection. %s (Or set "
+                     "insecure=true on a network whose every machine you trust.)"), self->host,
+                   local->message);
+      return FALSE;
+    }
+  }
+  return self->key == NULL || tandem_cluster_key_check_validity (self->key, error);
+}
+
+/* The connection as far as HELLO: with a key both sides have shown it. */
+static TandemLink *
+make_link (TandemSender *self, GSocketConnection *connection, GError **error)
 {
   const TandemFrameLimits limits = {
     .max_header = TANDEM_FRAME_MAX_CONTROL_HEADER, .max_payload = 0, .max_sequences = 1,
   };
+  g_autoptr (TandemLink) link = NULL;
+
+  if (!choose_key (self, connection, error))
+    return NULL;
+  if (self->key == NULL)
+    return tandem_link_new (connection, &limits);
+  link = tandem_link_new_tls (connection, self->key, FALSE, MAX_HANDSHAKE_BYTES, &limits, error);
+  if (link == NULL ||
+      !tandem_link_handshake (link, HANDSHAKE_TIMEOUT_US, self->cancellable, error))
+    return NULL;
+  return g_steal_pointer (&link);
+}
+
+TandemLink *
+tandem_sender_open_link (TandemSender *self, guint *keepalive, GError **error)
+{
   g_autoptr (GSocketClient) client = g_socket_client_new ();
   g_autoptr (GSocketConnection) connection = NULL;
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
@@ -165,7 +213,9 @@ tandem_sender_open_link (TandemSender *self, guint *keepalive, GError **error)
                                                 self->cancellable, error);
   if (connection == NULL)
     return NULL;
-  link = tandem_link_new (connection, &limits);
+  link = make_link (self, connection, error);
+  if (link == NULL)
+    return NULL;
   fill_hello (self, &hello);
   tandem_frame_append_hello (bytes, &hello);
   if (!tandem_link_write_all (link, bytes, HANDSHAKE_TIMEOUT_US, self->cancellable, error) ||

@@ -30,11 +30,13 @@ struct _TandemSender
   guint64 window_bytes;
   guint reconnect_timeout;
   guint max_payload;
+  gboolean insecure;            /* in clear beyond loopback */
   TandemSenderFunc failed;
   TandemSenderGradientFunc gradient;
   gpointer user_data;
   guint8 stream_id[TANDEM_FRAME_STREAM_ID_SIZE];
   GThread *thread;
+  TandemClusterKey *key;        /* (nullable): set before start, or by the thread when it needs one */
   GCancellable *cancellable;    /* ends a connection attempt */
   GCancellable *wake;           /* interrupts the thread's wait on the connection */
 

@@ -101,11 +101,10 @@ gather (TandemSender *self, TandemSenderItem *item, GOutputVector *vectors)
   return n;
 }
 
-/* Sends as much as connection and credit take. One micro-batch is one call to the system. */
-void
-tandem_sender_pump_locked (TandemSender *self)
+/* One micro-batch is one call to the system. */
+static void
+pump_items_locked (TandemSender *self)
 {
-  self->blocked = FALSE;
   while (self->link != NULL && self->error == NULL && self->unsent != NULL) {
     TandemSenderItem *item = self->unsent->data;
     g_autoptr (GError) error = NULL;
@@ -130,5 +129,24 @@ tandem_sender_pump_locked (TandemSender *self)
     self->offset = 0;
     g_byte_array_set_size (self->control, 0);
     self->unsent = self->unsent->next;
+  }
+}
+
+/* Sends as much as connection and credit take. */
+void
+tandem_sender_pump_locked (TandemSender *self)
+{
+  g_autoptr (GError) error = NULL;
+  gsize written;
+
+  self->blocked = FALSE;
+  pump_items_locked (self);
+  if (self->link == NULL || self->blocked || !tandem_link_has_pending (self->link))
+    return;
+  if (tandem_link_write (self->link, NULL, 0, &written, &error)) {
+    self->blocked = tandem_link_has_pending (self->link);
+  } else {
+    GST_WARNING ("%s", error->message);
+    break_link_locked (self);
   }
 }

@@ -42,6 +42,7 @@ tandem_sender_finalize (GObject *object)
   g_clear_error (&self->error);
   g_object_unref (self->cancellable);
   g_object_unref (self->wake);
+  g_clear_object (&self->key);
   g_free (self->host);
   g_mutex_clear (&self->lock);
   g_cond_clear (&self->cond);
@@ -104,6 +105,23 @@ tandem_sender_new (const char *host, guint16 port, guint window, guint64 window_
   self->reconnect_timeout = reconnect_timeout;
   self->max_payload = max_payload;
   return self;
+}
+
+/**
+ * tandem_sender_set_security:
+ * @sender: a sender that was not started
+ * @key: (nullable): the cluster key that the receiver has to have, with TLS; %NULL: that
+ *   of this device beyond loopback, none on loopback
+ * @insecure: send in clear beyond loopback; not together with @key
+ *
+ * Says who may receive. Without it, as with %NULL and %FALSE.
+ */
+void
+tandem_sender_set_security (TandemSender *sender, TandemClusterKey *key, gboolean insecure)
+{
+  g_return_if_fail (sender->thread == NULL && (key == NULL || !insecure));
+  g_set_object (&sender->key, key);
+  sender->insecure = insecure;
 }
 
 /**

@@ -5,6 +5,7 @@
 #include <gst/gst.h>
 
 #include "tandem-export.h"
+#include "net/tandem-cluster-key.h"
 #include "net/tandem-net-error.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-training-events.h"
@@ -65,6 +66,9 @@ TANDEM_API
 TandemSender *tandem_sender_new (const char *host, guint16 port, guint window,
                                  guint64 window_bytes, guint reconnect_timeout,
                                  guint max_payload);
+
+TANDEM_API
+void tandem_sender_set_security (TandemSender *sender, TandemClusterKey *key, gboolean insecure);
 
 TANDEM_API
 void tandem_sender_set_gradient_func (TandemSender *sender, TandemSenderGradientFunc gradient);

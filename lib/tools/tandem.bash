@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='fit inspect merge plan profile split train help'
+  local commands='fit inspect key merge plan profile split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -39,7 +39,7 @@ _tandem ()
   fi
   case $prev in
     --precision) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16' -- "$cur"); return ;;
-    -l|--layers) return ;;
+    -l|--layers|-n|--name|--days) return ;;
     --weighting) mapfile -t COMPREPLY < <(compgen -W 'binary tfidf nb' -- "$cur"); return ;;
     --loss) mapfile -t COMPREPLY < <(compgen -W 'logistic squared-hinge' -- "$cur"); return ;;
     -o|--output|-m|--from|--teacher)
@@ -78,6 +78,18 @@ _tandem ()
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur")
         return
       fi ;;
+    key)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W '--name --days --json --help' -- "$cur")
+        return
+      fi
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W 'new show' -- "$cur")
+        return
+      fi
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return ;;
     merge)
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '--output --half --force --help' -- "$cur")

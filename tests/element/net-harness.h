@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A tcpactsrc or tcpactsink under test, with a bus of its own. */
+/* A tcpactsrc or tcpactsink under test, with a bus of its own. With TANDEM_TEST_KEY in the environment
+ * both have a cluster key. */
 
-#include "tandem.h"
+#include "key-harness.h"
 
 #include <gio/gio.h>
 #include <gst/check/gstharness.h>
@@ -58,6 +59,17 @@ side_init (Side *side, GstElement *element)
   gst_element_set_bus (element, side->bus);
 }
 
+static inline void
+side_set_key (Side *side)
+{
+  g_autofree char *path = NULL;
+
+  if (g_getenv ("TANDEM_TEST_KEY") == NULL)
+    return;
+  path = keys_make ("home", 3600);
+  g_object_set (side->element, "key", path, NULL);
+}
+
 static inline guint
 side_port (Side *src)
 {
@@ -74,6 +86,7 @@ src_make (Side *src)
 {
   side_init (src, gst_element_factory_make ("tcpactsrc", NULL));
   g_object_set (src->element, "port", 0, NULL);
+  side_set_key (src);
   src->harness = gst_harness_new_with_element (src->element, NULL, "src");
 }
 
@@ -90,6 +103,7 @@ sink_make (Side *sink, guint port)
 {
   side_init (sink, gst_element_factory_make ("tcpactsink", NULL));
   g_object_set (sink->element, "port", port, "reconnect-timeout", 5000, NULL);
+  side_set_key (sink);
 }
 
 static inline void

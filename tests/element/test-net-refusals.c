@@ -48,11 +48,12 @@ test_insecure (void)
   g_autofree char *text = NULL;
 
   src_make (&src);
-  g_object_set (src.element, "address", "0.0.0.0", NULL);
+  g_object_set (src.element, "key", NULL, "address", "0.0.0.0", NULL);
   g_assert_cmpint (gst_element_set_state (src.element, GST_STATE_PAUSED), ==,
                    GST_STATE_CHANGE_FAILURE);
   text = wait_message (&src, GST_MESSAGE_ERROR);
   assert_contains (text, "insecure=true");
+  assert_contains (text, "tandem key new");
   gst_element_set_state (src.element, GST_STATE_NULL);
   g_object_set (src.element, "insecure", TRUE, NULL);
   g_assert_cmpint (gst_element_set_state (src.element, GST_STATE_PAUSED), !=,
