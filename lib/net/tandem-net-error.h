@@ -32,6 +32,8 @@ G_BEGIN_DECLS
  * @TANDEM_NET_ERROR_CORRUPT: a checksum does not match
  * @TANDEM_NET_ERROR_CLOSED: the connection ended
  * @TANDEM_NET_ERROR_TIMEOUT: nothing came in time
+ * @TANDEM_NET_ERROR_NO_DISCOVERY: mDNS cannot be used on this device
+ * @TANDEM_NET_ERROR_NOT_FOUND: no device took the stream
  *
  * Why a connection failed. Values below 100 travel in ERROR frames and never
  * change; the others are local.
@@ -53,6 +55,8 @@ typedef enum
   TANDEM_NET_ERROR_CORRUPT = 101,
   TANDEM_NET_ERROR_CLOSED = 102,
   TANDEM_NET_ERROR_TIMEOUT = 103,
+  TANDEM_NET_ERROR_NO_DISCOVERY = 104,
+  TANDEM_NET_ERROR_NOT_FOUND = 105,
 } TandemNetError;
 
 TANDEM_API

@@ -240,8 +240,8 @@ train_over_tcp (Run *run, const char *name, const char *options, guint port)
   g_autofree char *line =
       g_strdup_printf ("reviewsrc location=%s limit=%u ! tokenize model=%s ! " BATCH
                        " ! bertstage model=%s layers=0-0 trainable=true %s checkpoint=%s/%s-0 ! "
-                       "tcpactsink port=%u", reviews, N_REVIEWS, model, model, options, work, name,
-                       port);
+                       "tcpactsink host=127.0.0.1 port=%u", reviews, N_REVIEWS, model, model, options,
+                       work, name, port);
 
   launch (run, line);
 }
@@ -275,7 +275,7 @@ test_over_tcp (void)
 
     gst_element_set_state (third, GST_STATE_PLAYING);
     g_object_get (in, "current-port", &port, NULL);
-    onwards = g_strdup_printf ("tcpactsink port=%u", port);
+    onwards = g_strdup_printf ("tcpactsink host=127.0.0.1 port=%u", port);
     second = start_server ("far", onwards, &port);
     train_over_tcp (&far, "far", options, port);
     g_assert_cmpstr (far.error, ==, NULL);
