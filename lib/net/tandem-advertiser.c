@@ -221,44 +221,6 @@ release (gpointer data)
   g_object_unref (self);
 }
 
-typedef struct
-{
-  TandemAdvertiser *advertiser;
-  TandemServiceInfo service;
-} Update;
-
-static gboolean
-on_update (gpointer data)
-{
-  Update *update = data;
-  TandemAdvertiser *self = update->advertiser;
-  AvahiStringList *txt;
-  int error;
-
-  self->service = update->service;
-  if (self->group == NULL || avahi_entry_group_is_empty (self->group))
-    return G_SOURCE_REMOVE;
-  txt = make_txt (&self->service);
-  error = avahi_entry_group_update_service_txt_strlst (self->group,
-                                                       find_interface (self->address),
-                                                       find_protocol (self->address), 0,
-                                                       self->name, TANDEM_SERVICE_TYPE, NULL,
-                                                       txt);
-  avahi_string_list_free (txt);
-  if (error < 0)
-    tell (self, NULL, error);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-update_free (gpointer data)
-{
-  Update *update = data;
-
-  g_object_unref (update->advertiser);
-  g_free (update);
-}
-
 static void
 tandem_advertiser_finalize (GObject *object)
 {
@@ -320,25 +282,6 @@ tandem_advertiser_start (TandemAdvertiser *advertiser, TandemAdvertiserFunc func
   advertiser->user_data = user_data;
   advertiser->notify = notify;
   advertiser->avahi = tandem_avahi_new (on_avahi, g_object_ref (advertiser), release);
-}
-
-/**
- * tandem_advertiser_update: (skip)
- * @advertiser: an advertiser that was started
- * @service: what to say from now on; copied. Its name is not looked at
- *
- * Changes what is announced, in a second or so.
- */
-void
-tandem_advertiser_update (TandemAdvertiser *advertiser, const TandemServiceInfo *service)
-{
-  Update *update;
-
-  g_return_if_fail (advertiser->avahi != NULL);
-  update = g_new (Update, 1);
-  update->advertiser = g_object_ref (advertiser);
-  update->service = *service;
-  tandem_avahi_invoke (advertiser->avahi, on_update, update, update_free);
 }
 
 /**

@@ -42,9 +42,6 @@ void tandem_advertiser_start (TandemAdvertiser *advertiser, TandemAdvertiserFunc
                               gpointer user_data, GDestroyNotify notify);
 
 TANDEM_API
-void tandem_advertiser_update (TandemAdvertiser *advertiser, const TandemServiceInfo *service);
-
-TANDEM_API
 void tandem_advertiser_stop (TandemAdvertiser *advertiser);
 
 G_END_DECLS

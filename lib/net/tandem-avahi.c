@@ -190,11 +190,15 @@ void
 tandem_avahi_stop (TandemAvahi *avahi)
 {
   gint64 end = g_get_monotonic_time () + STOP_TIMEOUT_US;
+  g_autoptr (GSource) source = g_idle_source_new ();
   gboolean over;
 
   g_atomic_int_set (&avahi->stopping, 1);
-  tandem_avahi_invoke (avahi, quit, g_main_loop_ref (avahi->loop),
-                       (GDestroyNotify) g_main_loop_unref);
+  /* From within the loop: quitting before it runs would be forgotten. */
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source, quit, g_main_loop_ref (avahi->loop),
+                         (GDestroyNotify) g_main_loop_unref);
+  g_source_attach (source, avahi->context);
   g_mutex_lock (&avahi->lock);
   while (!avahi->over && g_cond_wait_until (&avahi->cond, &avahi->lock, end));
   over = avahi->over;
@@ -204,17 +208,6 @@ tandem_avahi_stop (TandemAvahi *avahi)
   else
     g_thread_unref (avahi->thread);
   tandem_avahi_unref (avahi);
-}
-
-/* Always in the thread's loop, never at once. */
-void
-tandem_avahi_invoke (TandemAvahi *avahi, GSourceFunc func, gpointer data, GDestroyNotify notify)
-{
-  g_autoptr (GSource) source = g_idle_source_new ();
-
-  g_source_set_priority (source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (source, func, data, notify);
-  g_source_attach (source, avahi->context);
 }
 
 /* Returns a reference; whoever destroys the source does so in the thread. */

@@ -19,8 +19,6 @@ typedef void (*TandemAvahiFunc) (TandemAvahi *avahi, AvahiClient *client, AvahiC
 
 TandemAvahi *tandem_avahi_new (TandemAvahiFunc func, gpointer user_data, GDestroyNotify notify);
 void tandem_avahi_stop (TandemAvahi *avahi);
-void tandem_avahi_invoke (TandemAvahi *avahi, GSourceFunc func, gpointer data,
-                          GDestroyNotify notify);
 GSource *tandem_avahi_add_timeout (TandemAvahi *avahi, guint ms, GSourceFunc func, gpointer data);
 gboolean tandem_avahi_is_stopping (TandemAvahi *avahi);
 GError *tandem_avahi_describe (int error);

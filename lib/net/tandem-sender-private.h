@@ -49,6 +49,7 @@ struct _TandemSender
   TandemPeerSearch *search;
   TandemCandidate *candidate;   /* who is tried, or worked with */
   guint n_candidates;
+  gint64 entered;               /* monotonic: when it took the stream; 0: it did not */
 
   GMutex lock;
   GCond cond;

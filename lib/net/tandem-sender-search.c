@@ -194,6 +194,7 @@ tandem_sender_find_peer (TandemSender *self)
 void
 tandem_sender_enter_peer (TandemSender *self)
 {
+  self->entered = g_get_monotonic_time ();
   report (self, TANDEM_SEARCH_CONNECTED, self->candidate, self->n_candidates, NULL);
 }
 
@@ -212,10 +213,15 @@ gboolean
 tandem_sender_leave_peer (TandemSender *self, gboolean worked, const GError *reason)
 {
   g_autoptr (GError) broken = NULL;
+  gint64 now = g_get_monotonic_time ();
   gboolean again;
 
   g_mutex_lock (&self->lock);
   again = !self->stopping && self->error == NULL;
+  /* The time with a device that took the stream, however slow it is, is no time without one. */
+  if (self->lost_since != 0 && self->entered != 0)
+    self->lost_since += now - self->entered;
+  self->entered = 0;
   g_mutex_unlock (&self->lock);
   if (!again)
     return FALSE;
@@ -226,7 +232,7 @@ tandem_sender_leave_peer (TandemSender *self, gboolean worked, const GError *rea
   if (reason == NULL)
     reason = broken = g_error_new_literal (TANDEM_NET_ERROR, TANDEM_NET_ERROR_CLOSED,
                                            _("the connection broke"));
-  tandem_peer_search_fail (self->search, self->candidate, reason, g_get_monotonic_time ());
+  tandem_peer_search_fail (self->search, self->candidate, reason, now);
   return TRUE;
 }
 

@@ -120,7 +120,7 @@ class Host:
         with open(path, 'w', encoding='ascii') as file:
             file.write(AVAHI % ('stage%d' % self.number, yes[not self.ipv6_only],
                                 yes[self.ipv6_only],
-                                ','.join('eth%d' % i for i in range(self.ethernets))))
+                                ','.join(['lo'] + ['eth%d' % i for i in range(self.ethernets)])))
         # A /run of its own, where the daemon keeps its process id and its socket.
         self.start('avahi', self.command(
             'unshare', '-m', '--propagation', 'private', 'sh', '-c',

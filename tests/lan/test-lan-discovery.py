@@ -185,6 +185,35 @@ def test_process_dies():
     assert run_take_over(kill) < 2
 
 
+@tap.case('process-dies-in-mid-stream')
+def test_mid_stream():
+    """Killed with micro-batches in its hands: nothing is missing. What it had written and not
+    acknowledged comes twice, at most as much as may be in flight."""
+    tap.need_model()
+    count, window = 600, 8
+    lines = ['%s ! %s ! %s' % (listen(name), SECOND_STAGE, RESULTS)
+             for name in ('first', 'second')]
+    with Lan(3) as hosts, Launch(hosts[1], lines[0]) as first, \
+            Launch(hosts[2], lines[1]) as second:
+        first.wait(state='announced')
+        second.wait(state='announced')
+        with Launch(hosts[0], READER + ' window=%d' % window) as reader:
+            reader.say(REVIEW)
+            serving = reader.wait(state='connected')['name']
+            left, heir = (first, second) if serving == 'first' else (second, first)
+            left.wait_results(1)
+            reader.say(REVIEW * (count - 1))
+            left.wait_results(50)
+            left.kill()
+            reader.wait(state='connected', name='second' if serving == 'first' else 'first')
+            reader.finish()
+        heir.finish()
+        twice = len(ids(left, heir)) - count
+        print('# %d by the first one, %d twice' % (len(ids(left)), twice))
+        assert set(ids(left, heir)) == set(range(count))
+        assert 50 <= len(ids(left)) < count and 0 <= twice <= window, twice
+
+
 @tap.case('host-vanishes')
 def test_host_vanishes():
     run_take_over(pull_plug)
@@ -225,6 +254,26 @@ def test_ipv6_only():
         reader.finish()
         stage.finish()
         assert ids(stage) == [0, 1, 2]
+
+
+@tap.case('loopback')
+def test_loopback():
+    """A stage that listens on loopback is found on its own host, and nowhere else."""
+    tap.need_model()
+    with Lan(2) as hosts, \
+            Launch(hosts[1], 'tcpactsrc port=0 advertise=true device-name=kitchen ! %s ! %s'
+                   % (SECOND_STAGE, RESULTS)) as stage:
+        stage.wait(state='announced', name='kitchen')
+        with Launch(hosts[0], READER) as far, Launch(hosts[1], READER) as near:
+            far.say(REVIEW)
+            near.say(REVIEW)
+            message = near.wait(state='connected', name='kitchen')
+            assert message['address'] == '127.0.0.1', message
+            far.wait_quiet()
+            assert {m['candidates'] for m in far.messages()} == {'0'}, far.messages()
+            near.finish()
+        stage.finish()
+        assert ids(stage) == [0]
 
 
 @tap.case('static-list')

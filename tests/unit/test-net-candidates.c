@@ -154,6 +154,15 @@ list_to_string (TandemCandidateList *list)
 }
 
 static void
+check_n_addresses (TandemCandidateList *list, guint n)
+{
+  g_autoptr (GPtrArray) candidates = tandem_candidate_list_get (list);
+
+  g_assert_cmpuint (tandem_candidate_get_n_addresses (candidates->pdata[0]), ==, n);
+  g_assert_cmpuint (tandem_candidate_get_port (candidates->pdata[0]), ==, 10300);
+}
+
+static void
 check_list (TandemCandidateList *list, const char *expected)
 {
   g_autofree char *text = list_to_string (list);
@@ -175,6 +184,7 @@ test_merging (void)
   g_assert_true (put (list, "b/4", &wired));
   g_assert_true (put (list, "c/4", &wireless));
   check_list (list, "stage 10.0.0.1:10300 10.1.0.1:10300 [fe80::1%2]:10300");
+  check_n_addresses (list, 3);
   g_assert_false (put (list, "c/4", &wireless));
   g_assert_true (put (list, "d/4", &clone));
   g_assert_true (put (list, "e/4", &second));
