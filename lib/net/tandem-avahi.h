@@ -11,8 +11,8 @@ G_BEGIN_DECLS
 
 typedef struct _TandemAvahi TandemAvahi;
 
-/* In the thread of `avahi`. In the states S_REGISTERING, S_COLLISION and S_RUNNING the daemon can be
- * used; in all others what was made from `client` is of no use and is to be freed before the
+/* In the thread of `avahi`. In the states S_REGISTERING, S_COLLISION and S_RUNNING the daemon can
+ * be used; in all others what was made from `client` is of no use and is to be freed before the
  * function returns. `error` is what avahi_strerror() takes. The last call has the state FAILURE. */
 typedef void (*TandemAvahiFunc) (TandemAvahi *avahi, AvahiClient *client, AvahiClientState state,
                                  int error, gpointer user_data);

@@ -28,7 +28,7 @@ struct _TandemCandidateList
 {
   GPtrArray *peers;             /* GNetworkAddress */
   char *own_instance;
-  GTree *seen;                  /* key -> Seen; in order, so that the same things give the same list */
+  GTree *seen;                  /* key -> Seen; sorted: the same things give the same list */
 };
 
 static void

@@ -320,8 +320,8 @@ push_all (gpointer data)
   return push_eos (pusher->sink);
 }
 
-/* The neighbour stops, with micro-batches in its hands that it drops; the next one gets them. Each is
- * consumed once, and each receipt completed once. */
+/* The neighbour stops, with micro-batches in its hands that it drops; the next one gets them. Each
+ * is consumed once, and each receipt completed once. */
 static void
 test_takeover (void)
 {
@@ -386,11 +386,14 @@ test_dropped_everywhere (void)
 int
 main (int argc, char **argv)
 {
+  g_autofree char *config = g_dir_make_tmp ("tandem-XXXXXX", NULL);
+  g_autofree char *folder = g_build_filename (config, "tandem", NULL);
   int status;
 
   g_setenv ("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent", TRUE);
+  g_setenv ("XDG_CONFIG_HOME", config, TRUE);
   g_unsetenv ("TANDEM_PEERS");
-  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_test_init (&argc, &argv, NULL);
   gst_init (&argc, &argv);
   tandem_init ();
   g_test_add_func ("/net/discovery/third-takes", test_third_takes);
@@ -405,6 +408,8 @@ main (int argc, char **argv)
   g_test_add_func ("/net/discovery/takeover", test_takeover);
   g_test_add_func ("/net/discovery/dropped-everywhere", test_dropped_everywhere);
   status = g_test_run ();
+  g_rmdir (folder);
+  g_rmdir (config);
   gst_deinit ();
   return status;
 }

@@ -240,8 +240,8 @@ train_over_tcp (Run *run, const char *name, const char *options, guint port)
   g_autofree char *line =
       g_strdup_printf ("reviewsrc location=%s limit=%u ! tokenize model=%s ! " BATCH
                        " ! bertstage model=%s layers=0-0 trainable=true %s checkpoint=%s/%s-0 ! "
-                       "tcpactsink host=127.0.0.1 port=%u", reviews, N_REVIEWS, model, model, options,
-                       work, name, port);
+                       "tcpactsink host=127.0.0.1 port=%u", reviews, N_REVIEWS, model, model,
+                       options, work, name, port);
 
   launch (run, line);
 }

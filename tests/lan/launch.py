@@ -67,7 +67,8 @@ class Launch:
 
     def messages(self):
         with self.more:
-            return [message for _, line in self.lines if line for message in [parse(line)] if message]
+            messages = [parse(line) for _, line in self.lines if line]
+            return [message for message in messages if message]
 
     def wait_candidates(self, count):
         """Until so many are known, or were before."""
@@ -82,7 +83,8 @@ class Launch:
             time.sleep(seconds)
 
     def text(self):
-        return '\n'.join(line for _, line in self.lines[-60:] if line and 'state-changed' not in line)
+        lines = [line for _, line in self.lines if line and 'state-changed' not in line]
+        return '\n'.join(lines[-60:])
 
     def say(self, text):
         self.process.stdin.write(text.encode())

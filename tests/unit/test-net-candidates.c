@@ -345,7 +345,12 @@ test_choice (void)
 int
 main (int argc, char **argv)
 {
-  g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+  g_autofree char *config = g_dir_make_tmp ("tandem-XXXXXX", NULL);
+  g_autofree char *folder = g_build_filename (config, "tandem", NULL);
+  int status;
+
+  g_setenv ("XDG_CONFIG_HOME", config, TRUE);
+  g_test_init (&argc, &argv, NULL);
   gst_init (&argc, &argv);
   tandem_init ();
   g_test_add_func ("/net/candidates/peers", test_peers);
@@ -355,5 +360,8 @@ main (int argc, char **argv)
   g_test_add_func ("/net/candidates/listed", test_listed);
   g_test_add_func ("/net/candidates/hostile", test_hostile);
   g_test_add_func ("/net/candidates/choice", test_choice);
-  return g_test_run ();
+  status = g_test_run ();
+  g_rmdir (folder);
+  g_rmdir (config);
+  return status;
 }
