@@ -28,12 +28,16 @@
 
 #include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"
+#include "net/tandem-advertiser.h"
+#include "net/tandem-candidate.h"
 #include "net/tandem-cluster-key.h"
 #include "net/tandem-crc32c.h"
+#include "net/tandem-discovery.h"
 #include "net/tandem-frame.h"
 #include "net/tandem-frame-decoder.h"
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender.h"
+#include "net/tandem-service-info.h"
 
 #include "train/tandem-checkpoint.h"
 #include "train/tandem-early-stopping.h"

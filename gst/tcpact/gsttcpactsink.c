@@ -15,6 +15,12 @@
  * again: no result is lost and none appears twice. EOS is posted when
  * everything is acknowledged.
  *
+ * Without #GstTcpactSink:host it looks for a device that takes what its caps say: among those
+ * that are listed (#GstTcpactSink:peers, the environment variable TANDEM_PEERS, the file
+ * tandem/peers in the user's configuration folder), then among those that announce themselves by
+ * mDNS. When that device fails or stops, what was not acknowledged goes to another one. Element
+ * messages `tandem-discovery` tell about it.
+ *
  * An element downstream of the receiver that waits for more buffers than
  * #GstTcpactSink:window or #GstTcpactSink:window-bytes before it lets go of the first
  * would wait for ever.
@@ -46,13 +52,15 @@
 GST_DEBUG_CATEGORY_STATIC (gst_tcpact_sink_debug);
 #define GST_CAT_DEFAULT gst_tcpact_sink_debug
 
-#define DEFAULT_HOST GST_TCPACT_DEFAULT_HOST
+#define DEFAULT_HOST NULL
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
 #define DEFAULT_KEY NULL
 #define DEFAULT_INSECURE FALSE
 #define DEFAULT_WINDOW 8
 #define DEFAULT_WINDOW_BYTES (2 * 1024 * 1024)
 #define DEFAULT_RECONNECT_TIMEOUT 10000
+#define DEFAULT_PEERS NULL
+#define DEFAULT_DISCOVERY_TIMEOUT 30000
 #define DEFAULT_MAX_PAYLOAD GST_TCPACT_DEFAULT_MAX_PAYLOAD
 
 enum
@@ -66,6 +74,8 @@ enum
   PROP_WINDOW_BYTES,
   PROP_RECONNECT_TIMEOUT,
   PROP_MAX_PAYLOAD,
+  PROP_PEERS,
+  PROP_DISCOVERY_TIMEOUT,
 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE (
@@ -84,6 +94,8 @@ struct _GstTcpactSink
   guint64 window_bytes;
   guint reconnect_timeout;
   guint max_payload;
+  char *peers;
+  guint discovery_timeout;
 
   /* object lock */
   GCancellable *cancellable;
@@ -94,6 +106,7 @@ struct _GstTcpactSink
   /* set in start, gone in stop; replaced by the streaming thread after an EOS */
   TandemSender *sender;
   gint failed;                  /* atomic: the error was posted */
+  TandemDiscovery *discovery;   /* set in start, gone in stop; NULL: host says where to */
 
   /* streaming thread only */
   gboolean finished;            /* the sender's stream is complete */
@@ -144,9 +157,10 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
 
   g_object_class_install_property (object_class, PROP_HOST,
       g_param_spec_string ("host", "Host",
-          "Name or address of the device that receives", DEFAULT_HOST, flags));
+          "Name or address of the device that receives (NULL = one that is found: in peers, "
+          "TANDEM_PEERS, the file tandem/peers, or by mDNS)", DEFAULT_HOST, flags));
   g_object_class_install_property (object_class, PROP_PORT,
-      g_param_spec_uint ("port", "Port", "TCP port of the device that receives",
+      g_param_spec_uint ("port", "Port", "TCP port of the device that receives, with host",
           1, G_MAXUINT16, DEFAULT_PORT, flags));
   g_object_class_install_property (object_class, PROP_KEY,
       g_param_spec_string ("key", "Cluster key",
@@ -167,13 +181,21 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
           "may be in any case", 0, G_MAXUINT64, DEFAULT_WINDOW_BYTES, flags));
   g_object_class_install_property (object_class, PROP_RECONNECT_TIMEOUT,
       g_param_spec_uint ("reconnect-timeout", "Reconnect timeout",
-          "Milliseconds without a working connection, at the start or later, after which to "
-          "give up (0 = after the first failure)",
+          "With host: milliseconds without a working connection, at the start or later, after "
+          "which to give up (0 = after the first failure)",
           0, G_MAXINT, DEFAULT_RECONNECT_TIMEOUT, flags));
   g_object_class_install_property (object_class, PROP_MAX_PAYLOAD,
       g_param_spec_uint ("max-payload", "Maximum payload",
           "Bytes of the largest micro-batch that is sent; the receiver may take less",
           1, G_MAXUINT, DEFAULT_MAX_PAYLOAD, flags));
+  g_object_class_install_property (object_class, PROP_PEERS,
+      g_param_spec_string ("peers", "Peers",
+          "Without host: devices to try before those that mDNS finds, as \"host:port,host:port\"",
+          DEFAULT_PEERS, flags));
+  g_object_class_install_property (object_class, PROP_DISCOVERY_TIMEOUT,
+      g_param_spec_uint ("discovery-timeout", "Discovery timeout",
+          "Without host: milliseconds without a device that takes the stream after which to give "
+          "up (0 = never)", 0, G_MAXINT, DEFAULT_DISCOVERY_TIMEOUT, flags));
 
   element_class->query = GST_DEBUG_FUNCPTR (gst_tcpact_sink_element_query);
 
@@ -208,6 +230,7 @@ gst_tcpact_sink_finalize (GObject *object)
 
   g_free (self->host);
   g_free (self->key);
+  g_free (self->peers);
   g_object_unref (self->cancellable);
   tandem_stream_info_clear (&self->info);
   gst_clear_event (&self->training);
@@ -224,10 +247,6 @@ gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GP
     case PROP_HOST:
       g_free (self->host);
       self->host = g_value_dup_string (value);
-      if (self->host == NULL || self->host[0] == '\0') {
-        g_free (self->host);
-        self->host = g_strdup (DEFAULT_HOST);
-      }
       break;
     case PROP_PORT:
       self->port = g_value_get_uint (value);
@@ -250,6 +269,13 @@ gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GP
       break;
     case PROP_MAX_PAYLOAD:
       self->max_payload = g_value_get_uint (value);
+      break;
+    case PROP_PEERS:
+      g_free (self->peers);
+      self->peers = g_value_dup_string (value);
+      break;
+    case PROP_DISCOVERY_TIMEOUT:
+      self->discovery_timeout = g_value_get_uint (value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -288,6 +314,12 @@ gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSp
     case PROP_MAX_PAYLOAD:
       g_value_set_uint (value, self->max_payload);
       break;
+    case PROP_PEERS:
+      g_value_set_string (value, self->peers);
+      break;
+    case PROP_DISCOVERY_TIMEOUT:
+      g_value_set_uint (value, self->discovery_timeout);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   }
@@ -304,8 +336,10 @@ gst_tcpact_sink_fail (GstTcpactSink *self, TandemSender *sender, const GError *e
   if (!g_atomic_int_compare_and_exchange (&self->failed, 0, 1))
     return;
   GST_OBJECT_LOCK (self);
-  state = g_strdup_printf ("to %s port %u, micro-batches not acknowledged: %u", self->host,
-                           self->port, n_pending);
+  state = self->discovery != NULL
+      ? g_strdup_printf ("to a device that is found, micro-batches not acknowledged: %u", n_pending)
+      : g_strdup_printf ("to %s port %u, micro-batches not acknowledged: %u", self->host,
+                         self->port, n_pending);
   GST_OBJECT_UNLOCK (self);
   gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error, state);
 }
@@ -314,6 +348,13 @@ static void
 on_sender_failed (TandemSender *sender, const GError *error, gpointer user_data)
 {
   gst_tcpact_sink_fail (user_data, sender, error);
+}
+
+static void
+on_search (TandemSender *sender, TandemSearchState state, TandemCandidate *candidate,
+           guint n_candidates, const GError *reason, gpointer user_data)
+{
+  gst_tcpact_post_search (GST_ELEMENT (user_data), state, candidate, n_candidates, reason);
 }
 
 /* In the sender's thread for gradients. */
@@ -342,11 +383,17 @@ on_gradient (TandemSender *sender, const TandemGradientInfo *info, GstBuffer *ro
 static void
 gst_tcpact_sink_open (GstTcpactSink *self)
 {
+  guint discovery_timeout;
+
   GST_OBJECT_LOCK (self);
-  self->sender = tandem_sender_new (self->host, self->port, self->window, self->window_bytes,
-                                    self->reconnect_timeout, self->max_payload);
+  self->sender = tandem_sender_new (self->discovery != NULL ? NULL : self->host, self->port,
+                                    self->window, self->window_bytes, self->reconnect_timeout,
+                                    self->max_payload);
   tandem_sender_set_security (self->sender, self->cluster_key, self->insecure);
+  discovery_timeout = self->discovery_timeout;
   GST_OBJECT_UNLOCK (self);
+  if (self->discovery != NULL)
+    tandem_sender_set_discovery (self->sender, self->discovery, discovery_timeout, on_search);
   self->finished = FALSE;
   g_atomic_int_set (&self->failed, 0);
   tandem_sender_set_gradient_func (self->sender, on_gradient);
@@ -365,6 +412,29 @@ gst_tcpact_sink_close (GstTcpactSink *self)
     return;
   tandem_sender_stop (sender);
   g_object_unref (sender);
+}
+
+/* Without a host one is looked for. */
+static gboolean
+gst_tcpact_sink_start_discovery (GstTcpactSink *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *peers = NULL;
+  gboolean has_host;
+
+  GST_OBJECT_LOCK (self);
+  has_host = self->host != NULL && self->host[0] != '\0';
+  peers = g_strdup (self->peers);
+  GST_OBJECT_UNLOCK (self);
+  if (has_host)
+    return TRUE;
+  self->discovery = tandem_discovery_new (peers, &error);
+  if (self->discovery == NULL) {
+    GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS, ("%s", error->message), (NULL));
+    return FALSE;
+  }
+  tandem_discovery_start (self->discovery);
+  return TRUE;
 }
 
 static gboolean
@@ -386,6 +456,8 @@ gst_tcpact_sink_start (GstBaseSink *base)
   }
   self->has_stream = FALSE;
   gst_clear_event (&self->training);
+  if (!gst_tcpact_sink_start_discovery (self))
+    return FALSE;
   gst_tcpact_sink_open (self);
   return TRUE;
 }
@@ -397,6 +469,9 @@ gst_tcpact_sink_stop (GstBaseSink *base)
 
   gst_tcpact_sink_close (self);
   g_clear_object (&self->cluster_key);
+  if (self->discovery != NULL)
+    tandem_discovery_stop (self->discovery);
+  g_clear_object (&self->discovery);
   return TRUE;
 }
 

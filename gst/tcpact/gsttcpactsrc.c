@@ -21,6 +21,10 @@
  * #GstTcpactSrc:key: then the connection is protected with TLS 1.3, and a device without
  * that key is refused and named in a warning.
  *
+ * With #GstTcpactSrc:advertise it announces what the next stage takes by mDNS, through the
+ * system's Avahi daemon, and a tcpactsink without host finds it. Element messages
+ * `tandem-discovery` say under which name, or why it cannot be announced.
+ *
  * Events of training go downstream in order with the micro-batches. A
  * `tandem-gradient` event that comes upstream goes to the sender; it waits for the
  * network when several others do. After the first event of training a connection that
@@ -45,7 +49,7 @@
 GST_DEBUG_CATEGORY_STATIC (gst_tcpact_src_debug);
 #define GST_CAT_DEFAULT gst_tcpact_src_debug
 
-#define DEFAULT_ADDRESS GST_TCPACT_DEFAULT_HOST
+#define DEFAULT_ADDRESS "127.0.0.1"
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
 #define DEFAULT_KEEP_LISTENING FALSE
 #define DEFAULT_KEY NULL
@@ -56,6 +60,8 @@ GST_DEBUG_CATEGORY_STATIC (gst_tcpact_src_debug);
 #define DEFAULT_MAX_HANDSHAKE_BYTES (64 * 1024)
 #define DEFAULT_HANDSHAKE_TIMEOUT 5000
 #define DEFAULT_TIMEOUT 10000
+#define DEFAULT_ADVERTISE FALSE
+#define DEFAULT_DEVICE_NAME NULL
 
 enum
 {
@@ -72,6 +78,8 @@ enum
   PROP_MAX_HANDSHAKE_BYTES,
   PROP_HANDSHAKE_TIMEOUT,
   PROP_TIMEOUT,
+  PROP_ADVERTISE,
+  PROP_DEVICE_NAME,
 };
 
 static GParamSpec *current_port_pspec;
@@ -86,6 +94,8 @@ struct _GstTcpactSrc
   /* object lock; read at start */
   char *address;
   char *key;                    /* (nullable) */
+  char *device_name;
+  gboolean advertise;
   TandemReceiverOptions options;
 
   /* object lock */
@@ -95,6 +105,9 @@ struct _GstTcpactSrc
   /* set in start, gone in stop; with the object lock, other threads send gradients */
   TandemReceiver *receiver;
   gint failed;                  /* atomic: the error was posted */
+
+  /* streaming thread; gone in stop */
+  TandemAdvertiser *advertiser;
 
   /* streaming thread only */
   gboolean accepting;
@@ -183,6 +196,14 @@ gst_tcpact_src_class_init (GstTcpactSrcClass *klass)
       g_param_spec_uint ("timeout", "Timeout",
           "Milliseconds that a client in mid-stream may be away, or silent in the middle of a "
           "frame (0 = for ever)", 0, G_MAXINT, DEFAULT_TIMEOUT, flags));
+  g_object_class_install_property (object_class, PROP_ADVERTISE,
+      g_param_spec_boolean ("advertise", "Advertise",
+          "Announce by mDNS what the next stage takes, so that a tcpactsink without host finds it",
+          DEFAULT_ADVERTISE, flags));
+  g_object_class_install_property (object_class, PROP_DEVICE_NAME,
+      g_param_spec_string ("device-name", "Device name",
+          "Name under which the device is announced (NULL = that of the host)",
+          DEFAULT_DEVICE_NAME, flags));
 
   gst_element_class_add_static_pad_template (element_class, &src_template);
   gst_element_class_set_static_metadata (element_class, "TCP activation source",
@@ -213,6 +234,7 @@ gst_tcpact_src_finalize (GObject *object)
 
   g_free (self->address);
   g_free (self->key);
+  g_free (self->device_name);
   g_object_unref (self->cancellable);
   G_OBJECT_CLASS (gst_tcpact_src_parent_class)->finalize (object);
 }
@@ -263,6 +285,13 @@ gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value, GPa
     case PROP_TIMEOUT:
       self->options.timeout = g_value_get_uint (value);
       break;
+    case PROP_ADVERTISE:
+      self->advertise = g_value_get_boolean (value);
+      break;
+    case PROP_DEVICE_NAME:
+      g_free (self->device_name);
+      self->device_name = g_value_dup_string (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   }
@@ -311,6 +340,12 @@ gst_tcpact_src_get_property (GObject *object, guint id, GValue *value, GParamSpe
       break;
     case PROP_TIMEOUT:
       g_value_set_uint (value, self->options.timeout);
+      break;
+    case PROP_ADVERTISE:
+      g_value_set_boolean (value, self->advertise);
+      break;
+    case PROP_DEVICE_NAME:
+      g_value_set_string (value, self->device_name);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -412,6 +447,10 @@ gst_tcpact_src_stop (GstBaseSrc *base)
 
   TandemReceiver *receiver = gst_tcpact_src_steal_receiver (self);
 
+  /* Goodbye comes first, so that nobody is sent to a port that is closed. */
+  if (self->advertiser != NULL)
+    tandem_advertiser_stop (self->advertiser);
+  g_clear_object (&self->advertiser);
   tandem_receiver_close (receiver);
   g_object_unref (receiver);
   gst_tcpact_src_set_current_port (self, 0);
@@ -491,6 +530,26 @@ gst_tcpact_src_event (GstBaseSrc *base, GstEvent *event)
   return GST_BASE_SRC_CLASS (gst_tcpact_src_parent_class)->event (base, event);
 }
 
+static void
+gst_tcpact_src_advertise (GstTcpactSrc *self, GstCaps *accepted, guint last_layer)
+{
+  g_autoptr (GInetAddress) address = tandem_receiver_get_address (self->receiver);
+  g_autofree char *name = NULL;
+  TandemServiceInfo service;
+  gboolean advertise;
+
+  GST_OBJECT_LOCK (self);
+  advertise = self->advertise;
+  name = g_strdup (self->device_name);
+  GST_OBJECT_UNLOCK (self);
+  if (!advertise || address == NULL)
+    return;
+  tandem_service_info_init (&service, name, accepted, last_layer);
+  service.capacity = self->options.window;
+  self->advertiser = gst_tcpact_advertise (GST_ELEMENT (self), &service, address,
+                                           tandem_receiver_get_port (self->receiver));
+}
+
 /* Downstream is ready by now: it says what it takes before anybody is answered. */
 static void
 gst_tcpact_src_accept (GstTcpactSrc *self)
@@ -503,6 +562,7 @@ gst_tcpact_src_accept (GstTcpactSrc *self)
       tandem_query_parse_accepted (query, &caps, &last_layer))
     GST_INFO_OBJECT (self, "downstream takes %" GST_PTR_FORMAT, caps);
   tandem_receiver_accept (self->receiver, caps, last_layer);
+  gst_tcpact_src_advertise (self, caps, last_layer);
   self->accepting = TRUE;
 }
 

@@ -252,7 +252,8 @@ client_hello (Client *client, const TandemFrame *frame)
     tandem_receiver_adopt_locked (self, client->link, &hello);
     GST_INFO ("serving %s from micro-batch %" G_GUINT64_FORMAT,
               tandem_link_get_peer (client->link), self->stream->received + 1);
-  } else if (mismatch && self->refusal == NULL && self->stream == NULL && !self->served) {
+  } else if (mismatch && !hello.searching && self->refusal == NULL && self->stream == NULL &&
+             !self->served) {
     self->refusal = g_error_new (TANDEM_NET_ERROR, error->code, _("Refused the client at %s: %s"),
                                  tandem_link_get_peer (client->link), error->message);
   }

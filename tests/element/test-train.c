@@ -68,7 +68,7 @@ test_over_tcp (void)
 
     gst_element_set_state (third, GST_STATE_PLAYING);
     g_object_get (in, "current-port", &port, NULL);
-    onwards = g_strdup_printf ("tcpactsink port=%u", port);
+    onwards = g_strdup_printf ("tcpactsink host=127.0.0.1 port=%u", port);
     second = train_start_server ("far", "layers=1-1 seed=3", onwards, &port);
     train_over_tcp (&far, "far", options, port);
     g_assert_cmpstr (far.error, ==, NULL);

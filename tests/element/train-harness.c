@@ -195,7 +195,7 @@ train_over_tcp (TrainRun *run, const char *name, const char *options, guint port
   g_autofree char *line =
       g_strdup_printf ("reviewsrc location=%s limit=%u ! tokenize model=%s ! " TRAIN_BATCH
                        " ! bertstage model=%s layers=0-0 trainable=true %s checkpoint=%s/%s-0 ! "
-                       "tcpactsink port=%u", train_reviews, TRAIN_N_REVIEWS, train_model, train_model, options, train_work, name,
+                       "tcpactsink host=127.0.0.1 port=%u", train_reviews, TRAIN_N_REVIEWS, train_model, train_model, options, train_work, name,
                        port);
 
   train_launch (run, line);
