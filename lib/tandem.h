@@ -9,11 +9,13 @@
 
 #include "model/tandem-bert-stage.h"
 #include "model/tandem-model.h"
+#include "model/tandem-ngram-classifier.h"
 
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
 #include "stream/tandem-row-pool.h"
+#include "stream/tandem-rows.h"
 #include "stream/tandem-training-events.h"
 
 #include "text/tandem-review-reader.h"

@@ -25,6 +25,7 @@ typedef struct
   char *metrics;
   gboolean resume;
   gboolean force;
+  gboolean half;
 
   char *task;                   /* classify, distill, masked-lm */
   char *teacher;
@@ -44,6 +45,7 @@ typedef struct
   double label_smoothing;
   double dropout;
   guint64 max_length;
+  char *truncation_side;        /* model, left, right */
   guint64 seed;
   guint64 patience;
   guint64 evaluate_every;

@@ -4,14 +4,18 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='inspect key merge split train help'
+  local commands='fit inspect key merge split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
     --task --teacher --alpha --temperature --with-unlabelled --exclude --holdout
-    --epochs --batch --micro-batch --max-length --learning-rate --warmup --decay
-    --weight-decay --max-norm --label-smoothing --dropout --seed --stages
-    --schedule --patience --evaluate-every --checkpoint-every --metrics --split
+    --epochs --batch --micro-batch --max-length --truncation-side --learning-rate --warmup
+    --decay --weight-decay --max-norm --label-smoothing --dropout --seed --stages
+    --schedule --half --patience --evaluate-every --checkpoint-every --metrics --split
+    --help'
+
+  local fit='
+    --data --output --exclude --holdout --seed --ngrams --min-texts --weighting --loss --cost
     --help'
 
   COMPREPLY=()
@@ -21,6 +25,9 @@ _tandem ()
   fi
   case $prev in
     -l|--layers|-n|--name|--days) return ;;
+    -l|--layers) return ;;
+    --weighting) mapfile -t COMPREPLY < <(compgen -W 'binary tfidf nb' -- "$cur"); return ;;
+    --loss) mapfile -t COMPREPLY < <(compgen -W 'logistic squared-hinge' -- "$cur"); return ;;
     -o|--output|-m|--from|--teacher)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
@@ -31,6 +38,7 @@ _tandem ()
       return ;;
     -t|--task) mapfile -t COMPREPLY < <(compgen -W 'classify distill masked-lm' -- "$cur"); return ;;
     --init) mapfile -t COMPREPLY < <(compgen -W 'model random project' -- "$cur"); return ;;
+    --truncation-side) mapfile -t COMPREPLY < <(compgen -W 'model left right' -- "$cur"); return ;;
     --decay) mapfile -t COMPREPLY < <(compgen -W 'linear cosine' -- "$cur"); return ;;
     --schedule)
       mapfile -t COMPREPLY < <(compgen -W 'gpipe 1f1b-flush 1f1b' -- "$cur")
@@ -38,6 +46,10 @@ _tandem ()
   esac
   if [ "${COMP_WORDS[1]}" = train ]; then
     mapfile -t COMPREPLY < <(compgen -W "$train" -- "$cur")
+    return
+  fi
+  if [ "${COMP_WORDS[1]}" = fit ]; then
+    mapfile -t COMPREPLY < <(compgen -W "$fit" -- "$cur")
     return
   fi
   case ${COMP_WORDS[1]} in
