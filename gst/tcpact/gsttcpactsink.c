@@ -29,6 +29,9 @@
  * this device (`tandem key`), which the receiver has to have, too; see
  * #GstTcpactSink:key.
  *
+ * Rows of activations go as they are, bit for bit, unless #GstTcpactSink:wire-format says
+ * otherwise; the receiver makes float32 of them again.
+ *
  * Events of training that arrive go to the receiver in order with the buffers, and the
  * gradients that it sends back go upstream as `tandem-gradient` events, in a
  * thread of their own. After the first such event a connection that breaks is an error,
@@ -48,6 +51,7 @@
 
 #include "gsttcpact.h"
 #include "net/tandem-sender.h"
+#include "tcpact-rows.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_tcpact_sink_debug);
 #define GST_CAT_DEFAULT gst_tcpact_sink_debug
@@ -56,6 +60,7 @@ GST_DEBUG_CATEGORY_STATIC (gst_tcpact_sink_debug);
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
 #define DEFAULT_KEY NULL
 #define DEFAULT_INSECURE FALSE
+#define DEFAULT_WIRE_FORMAT TANDEM_ROW_FORMAT_F32LE
 #define DEFAULT_WINDOW 8
 #define DEFAULT_WINDOW_BYTES (2 * 1024 * 1024)
 #define DEFAULT_RECONNECT_TIMEOUT 10000
@@ -70,6 +75,7 @@ enum
   PROP_PORT,
   PROP_KEY,
   PROP_INSECURE,
+  PROP_WIRE_FORMAT,
   PROP_WINDOW,
   PROP_WINDOW_BYTES,
   PROP_RECONNECT_TIMEOUT,
@@ -90,6 +96,7 @@ struct _GstTcpactSink
   guint port;
   char *key;                    /* (nullable) */
   gboolean insecure;
+  TandemRowFormat wire_format;
   guint window;
   guint64 window_bytes;
   guint reconnect_timeout;
@@ -111,7 +118,9 @@ struct _GstTcpactSink
   /* streaming thread only */
   gboolean finished;            /* the sender's stream is complete */
   gboolean has_stream;
-  TandemStreamInfo info;
+  TandemStreamInfo info;        /* of what is sent */
+  gboolean encodes;             /* what comes has rows in float32, what is sent has not */
+  TandemRowPool *rows;
   GstEvent *training;           /* (nullable): what the stages agree on */
 };
 
@@ -171,6 +180,10 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
       g_param_spec_boolean ("insecure", "Insecure",
           "Send beyond loopback without a key although anybody can read along",
           DEFAULT_INSECURE, flags));
+  g_object_class_install_property (object_class, PROP_WIRE_FORMAT,
+      g_param_spec_enum ("wire-format", "Wire format",
+          "How rows of activations are sent: all but f32 save bytes and cost accuracy",
+          tcpact_wire_format_get_type (), DEFAULT_WIRE_FORMAT, flags));
   g_object_class_install_property (object_class, PROP_WINDOW,
       g_param_spec_uint ("window", "Window",
           "Micro-batches that may be unacknowledged before the pipeline waits",
@@ -221,6 +234,7 @@ gst_tcpact_sink_init (GstTcpactSink *self)
   /* A kept sample would keep the receipts of a buffer that was dropped. */
   gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);
   self->cancellable = g_cancellable_new ();
+  self->rows = tandem_row_pool_new ();
 }
 
 static void
@@ -233,6 +247,7 @@ gst_tcpact_sink_finalize (GObject *object)
   g_free (self->peers);
   g_object_unref (self->cancellable);
   tandem_stream_info_clear (&self->info);
+  tandem_row_pool_free (self->rows);
   gst_clear_event (&self->training);
   G_OBJECT_CLASS (gst_tcpact_sink_parent_class)->finalize (object);
 }
@@ -257,6 +272,9 @@ gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GP
       break;
     case PROP_INSECURE:
       self->insecure = g_value_get_boolean (value);
+      break;
+    case PROP_WIRE_FORMAT:
+      self->wire_format = g_value_get_enum (value);
       break;
     case PROP_WINDOW:
       self->window = g_value_get_uint (value);
@@ -301,6 +319,9 @@ gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSp
       break;
     case PROP_INSECURE:
       g_value_set_boolean (value, self->insecure);
+      break;
+    case PROP_WIRE_FORMAT:
+      g_value_set_enum (value, self->wire_format);
       break;
     case PROP_WINDOW:
       g_value_set_uint (value, self->window);
@@ -522,6 +543,11 @@ gst_tcpact_sink_set_caps (GstBaseSink *base, GstCaps *caps)
   tandem_stream_info_clear (&self->info);
   self->info = info;
   self->has_stream = TRUE;
+  GST_OBJECT_LOCK (self);
+  self->encodes = tcpact_rows_can_encode (&info) && self->wire_format != info.format;
+  if (self->encodes)
+    self->info.format = self->wire_format;
+  GST_OBJECT_UNLOCK (self);
   tandem_sender_set_stream (self->sender, &self->info);
   return TRUE;
 }
@@ -650,10 +676,21 @@ gst_tcpact_sink_render (GstBaseSink *base, GstBuffer *buffer)
 {
   GstTcpactSink *self = GST_TCPACT_SINK (base);
   g_autoptr (GError) error = NULL;
+  g_autoptr (GstBuffer) encoded = NULL;
   GstFlowReturn ret = GST_FLOW_OK;
 
   if (self->finished)
     gst_tcpact_sink_reopen (self);
+  if (self->encodes) {
+    encoded = tcpact_rows_encode (self->rows, &self->info, buffer);
+    if (encoded == NULL) {
+      GST_ELEMENT_ERROR (self, STREAM, FORMAT, (_("A buffer does not hold whole rows.")),
+                         ("%" G_GSIZE_FORMAT " bytes, width %u", gst_buffer_get_size (buffer),
+                          self->info.width));
+      return GST_FLOW_ERROR;
+    }
+    buffer = encoded;
+  }
   while (ret == GST_FLOW_OK && !tandem_sender_has_room (self->sender))
     gst_tcpact_sink_wait (self, tandem_sender_wait_for_room, GST_MINI_OBJECT (buffer), &ret);
   if (ret == GST_FLOW_OK && !tandem_sender_send (self->sender, buffer, NULL, &error)) {

@@ -45,6 +45,7 @@
 #include "gsttcpact.h"
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender.h"
+#include "tcpact-rows.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_tcpact_src_debug);
 #define GST_CAT_DEFAULT gst_tcpact_src_debug
@@ -113,6 +114,8 @@ struct _GstTcpactSrc
   gboolean accepting;
   guint n_streams;
   guint group_id;               /* of the stream that is pushed; 0: none */
+  gboolean decodes;             /* rows come in another format than float32 */
+  TandemRowPool *rows;
 };
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (GstTcpactSrc, gst_tcpact_src, GST_TYPE_PUSH_SRC,
@@ -225,6 +228,7 @@ gst_tcpact_src_init (GstTcpactSrc *self)
 {
   gst_base_src_set_format (GST_BASE_SRC (self), GST_FORMAT_TIME);
   self->cancellable = g_cancellable_new ();
+  self->rows = tandem_row_pool_new ();
 }
 
 static void
@@ -236,6 +240,7 @@ gst_tcpact_src_finalize (GObject *object)
   g_free (self->key);
   g_free (self->device_name);
   g_object_unref (self->cancellable);
+  tandem_row_pool_free (self->rows);
   G_OBJECT_CLASS (gst_tcpact_src_parent_class)->finalize (object);
 }
 
@@ -550,6 +555,28 @@ gst_tcpact_src_advertise (GstTcpactSrc *self, GstCaps *accepted, guint last_laye
                                            tandem_receiver_get_port (self->receiver));
 }
 
+/* Whoever takes float32 gets it from all formats, which are made float32 here. */
+static void
+add_formats (GstCaps *caps)
+{
+  GstStructure *s = gst_caps_get_size (caps) > 0 ? gst_caps_get_structure (caps, 0) : NULL;
+  GValue all = G_VALUE_INIT, one = G_VALUE_INIT;
+  guint format;
+
+  if (s == NULL || !gst_structure_has_name (s, TANDEM_CAPS_ACTIVATIONS) ||
+      g_strcmp0 (gst_structure_get_string (s, "format"),
+                 tandem_row_format_to_string (TANDEM_ROW_FORMAT_F32LE)) != 0)
+    return;
+  g_value_init (&all, GST_TYPE_LIST);
+  g_value_init (&one, G_TYPE_STRING);
+  for (format = TANDEM_ROW_FORMAT_F32LE; format <= TANDEM_ROW_FORMAT_Q8; format++) {
+    g_value_set_static_string (&one, tandem_row_format_to_string (format));
+    gst_value_list_append_value (&all, &one);
+  }
+  gst_structure_take_value (s, "format", &all);
+  g_value_unset (&one);
+}
+
 /* Downstream is ready by now: it says what it takes before anybody is answered. */
 static void
 gst_tcpact_src_accept (GstTcpactSrc *self)
@@ -559,8 +586,11 @@ gst_tcpact_src_accept (GstTcpactSrc *self)
   guint last_layer = 0;
 
   if (gst_pad_peer_query (GST_BASE_SRC_PAD (self), query) &&
-      tandem_query_parse_accepted (query, &caps, &last_layer))
+      tandem_query_parse_accepted (query, &caps, &last_layer)) {
     GST_INFO_OBJECT (self, "downstream takes %" GST_PTR_FORMAT, caps);
+    caps = gst_caps_make_writable (caps);
+    add_formats (caps);
+  }
   tandem_receiver_accept (self->receiver, caps, last_layer);
   gst_tcpact_src_advertise (self, caps, last_layer);
   self->accepting = TRUE;
@@ -591,6 +621,10 @@ gst_tcpact_src_set_stream (GstTcpactSrc *self)
   g_autofree char *text = NULL;
   g_autoptr (GError) reason = NULL;
 
+  self->decodes = info->kind == TANDEM_STREAM_ACTIVATIONS && !tcpact_rows_can_encode (info);
+  if (self->decodes)
+    gst_caps_set_simple (caps, "format", G_TYPE_STRING,
+                         tandem_row_format_to_string (TANDEM_ROW_FORMAT_F32LE), NULL);
   if (gst_base_src_set_caps (GST_BASE_SRC (self), caps))
     return TRUE;
   text = tandem_stream_info_describe (info);
@@ -622,6 +656,19 @@ gst_tcpact_src_end_stream (GstTcpactSrc *self)
 }
 
 static GstFlowReturn
+gst_tcpact_src_decode (GstTcpactSrc *self, GstBuffer **buffer)
+{
+  g_autoptr (GstBuffer) encoded = g_steal_pointer (buffer);
+
+  *buffer = tcpact_rows_decode (self->rows, tandem_receiver_get_stream (self->receiver), encoded);
+  if (*buffer != NULL)
+    return GST_FLOW_OK;
+  GST_ELEMENT_ERROR (self, STREAM, DECODE, (_("A buffer does not hold whole rows.")),
+                     ("%" G_GSIZE_FORMAT " bytes", gst_buffer_get_size (encoded)));
+  return GST_FLOW_ERROR;
+}
+
+static GstFlowReturn
 gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer)
 {
   GstTcpactSrc *self = GST_TCPACT_SRC (push);
@@ -649,7 +696,7 @@ gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer)
                                   tandem_receiver_get_segment (self->receiver));
         break;
       case TANDEM_RECEIVED_BUFFER:
-        return GST_FLOW_OK;
+        return self->decodes ? gst_tcpact_src_decode (self, buffer) : GST_FLOW_OK;
       case TANDEM_RECEIVED_FLUSH:
         gst_tcpact_src_flush (self);
         break;

@@ -13,6 +13,21 @@
 #define INFINITE 0x7f800000u
 #define Q8_MAX 127
 
+static inline guint16
+load_half (const guint8 *p)
+{
+  guint16 half;
+
+  memcpy (&half, p, sizeof half);
+  return half;
+}
+
+static inline void
+store_half (guint8 *p, guint16 half)
+{
+  memcpy (p, &half, sizeof half);
+}
+
 static inline guint32
 to_bits (float x)
 {
@@ -119,7 +134,6 @@ tandem_rows_encode (TandemRowFormat format, const float *rows, gsize n_rows, gui
                     guint8 *encoded)
 {
   const gsize n = n_rows * width;
-  guint16 *halves = (guint16 *) (gpointer) encoded;
   gsize i;
 
   switch (format) {
@@ -128,11 +142,11 @@ tandem_rows_encode (TandemRowFormat format, const float *rows, gsize n_rows, gui
       break;
     case TANDEM_ROW_FORMAT_BF16LE:
       for (i = 0; i < n; i++)
-        halves[i] = to_bf16 (rows[i]);
+        store_half (encoded + 2 * i, to_bf16 (rows[i]));
       break;
     case TANDEM_ROW_FORMAT_F16LE:
       for (i = 0; i < n; i++)
-        halves[i] = to_f16 (rows[i]);
+        store_half (encoded + 2 * i, to_f16 (rows[i]));
       break;
     case TANDEM_ROW_FORMAT_Q8:
       for (i = 0; i < n_rows; i++)
@@ -144,8 +158,8 @@ tandem_rows_encode (TandemRowFormat format, const float *rows, gsize n_rows, gui
 /**
  * tandem_rows_decode: (skip)
  * @format: how rows are stored
- * @encoded: n_rows times as many bytes as tandem_stream_info_get_row_size() says, aligned to two
- *   bytes for bfloat16 and half; any bytes are a row
+ * @encoded: n_rows times as many bytes as tandem_stream_info_get_row_size() says; any
+ *   bytes are a row
  * @n_rows: how many rows
  * @width: numbers of a row
  * @rows: (out caller-allocates): [n_rows, width] numbers
@@ -157,7 +171,6 @@ tandem_rows_decode (TandemRowFormat format, const guint8 *encoded, gsize n_rows,
                     float *rows)
 {
   const gsize n = n_rows * width;
-  const guint16 *halves = (const guint16 *) (gconstpointer) encoded;
   gsize i, k;
 
   switch (format) {
@@ -166,11 +179,11 @@ tandem_rows_decode (TandemRowFormat format, const guint8 *encoded, gsize n_rows,
       break;
     case TANDEM_ROW_FORMAT_BF16LE:
       for (i = 0; i < n; i++)
-        rows[i] = from_bits ((guint32) halves[i] << 16);
+        rows[i] = from_bits ((guint32) load_half (encoded + 2 * i) << 16);
       break;
     case TANDEM_ROW_FORMAT_F16LE:
       for (i = 0; i < n; i++)
-        rows[i] = from_f16 (halves[i]);
+        rows[i] = from_f16 (load_half (encoded + 2 * i));
       break;
     case TANDEM_ROW_FORMAT_Q8:
       for (i = 0; i < n_rows; i++) {
