@@ -134,7 +134,8 @@ choose_key (TandemReceiver *self, GInetAddress *address, GError **error)
  * @error: return location for %TANDEM_NET_ERROR_INSECURE, %TANDEM_NET_ERROR_KEY when
  *   the cluster key has expired, or an error of #GIOErrorEnum or #GResolverError
  *
- * Opens the port; beyond loopback only with a cluster key, or when insecurity was asked for. Nobody is answered before tandem_receiver_accept().
+ * Opens the port; beyond loopback only with a cluster key, or when insecurity was
+ * asked for. Nobody is answered before tandem_receiver_accept().
  *
  * Returns: whether the port is open
  */
