@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
+#include <gmodule.h>
 #include <gnutls/crypto.h>
 #include <gnutls/x509.h>
 #include <string.h>
@@ -37,38 +38,131 @@ check_name (const char *name, GError **error)
   return FALSE;
 }
 
+/* Loaded when the first key is made or checked: with all that it needs it takes 2.4 MB of memory, which
+ * a process without a key does not give. GIO's TLS, which keys are for, loads the same file. */
+#define LIBRARY "libgnutls.so.30"
+
+static struct
+{
+  __typeof__ (gnutls_x509_privkey_generate) *x509_privkey_generate;
+  __typeof__ (gnutls_rnd) *rnd;
+  __typeof__ (gnutls_x509_crt_set_version) *x509_crt_set_version;
+  __typeof__ (gnutls_x509_crt_set_serial) *x509_crt_set_serial;
+  __typeof__ (gnutls_x509_crt_set_dn_by_oid) *x509_crt_set_dn_by_oid;
+  __typeof__ (gnutls_x509_crt_set_activation_time) *x509_crt_set_activation_time;
+  __typeof__ (gnutls_x509_crt_set_expiration_time) *x509_crt_set_expiration_time;
+  __typeof__ (gnutls_x509_crt_set_basic_constraints) *x509_crt_set_basic_constraints;
+  __typeof__ (gnutls_x509_crt_set_key_usage) *x509_crt_set_key_usage;
+  __typeof__ (gnutls_x509_crt_set_key) *x509_crt_set_key;
+  __typeof__ (gnutls_x509_crt_sign2) *x509_crt_sign2;
+  __typeof__ (gnutls_free) *free;
+  __typeof__ (gnutls_x509_privkey_init) *x509_privkey_init;
+  __typeof__ (gnutls_x509_crt_init) *x509_crt_init;
+  __typeof__ (gnutls_x509_privkey_export2_pkcs8) *x509_privkey_export2_pkcs8;
+  __typeof__ (gnutls_x509_crt_export2) *x509_crt_export2;
+  __typeof__ (gnutls_x509_crt_deinit) *x509_crt_deinit;
+  __typeof__ (gnutls_x509_privkey_deinit) *x509_privkey_deinit;
+  __typeof__ (gnutls_strerror) *strerror;
+  __typeof__ (gnutls_x509_privkey_import2) *x509_privkey_import2;
+  __typeof__ (gnutls_x509_crt_import) *x509_crt_import;
+  __typeof__ (gnutls_x509_privkey_get_key_id) *x509_privkey_get_key_id;
+  __typeof__ (gnutls_x509_crt_get_key_id) *x509_crt_get_key_id;
+} tls;
+
+static const struct
+{
+  const char *name;
+  gpointer *place;
+} symbols[] = {
+  { "gnutls_x509_privkey_generate", (gpointer *) &tls.x509_privkey_generate },
+  { "gnutls_rnd", (gpointer *) &tls.rnd },
+  { "gnutls_x509_crt_set_version", (gpointer *) &tls.x509_crt_set_version },
+  { "gnutls_x509_crt_set_serial", (gpointer *) &tls.x509_crt_set_serial },
+  { "gnutls_x509_crt_set_dn_by_oid", (gpointer *) &tls.x509_crt_set_dn_by_oid },
+  { "gnutls_x509_crt_set_activation_time", (gpointer *) &tls.x509_crt_set_activation_time },
+  { "gnutls_x509_crt_set_expiration_time", (gpointer *) &tls.x509_crt_set_expiration_time },
+  { "gnutls_x509_crt_set_basic_constraints", (gpointer *) &tls.x509_crt_set_basic_constraints },
+  { "gnutls_x509_crt_set_key_usage", (gpointer *) &tls.x509_crt_set_key_usage },
+  { "gnutls_x509_crt_set_key", (gpointer *) &tls.x509_crt_set_key },
+  { "gnutls_x509_crt_sign2", (gpointer *) &tls.x509_crt_sign2 },
+  { "gnutls_free", (gpointer *) &tls.free },
+  { "gnutls_x509_privkey_init", (gpointer *) &tls.x509_privkey_init },
+  { "gnutls_x509_crt_init", (gpointer *) &tls.x509_crt_init },
+  { "gnutls_x509_privkey_export2_pkcs8", (gpointer *) &tls.x509_privkey_export2_pkcs8 },
+  { "gnutls_x509_crt_export2", (gpointer *) &tls.x509_crt_export2 },
+  { "gnutls_x509_crt_deinit", (gpointer *) &tls.x509_crt_deinit },
+  { "gnutls_x509_privkey_deinit", (gpointer *) &tls.x509_privkey_deinit },
+  { "gnutls_strerror", (gpointer *) &tls.strerror },
+  { "gnutls_x509_privkey_import2", (gpointer *) &tls.x509_privkey_import2 },
+  { "gnutls_x509_crt_import", (gpointer *) &tls.x509_crt_import },
+  { "gnutls_x509_privkey_get_key_id", (gpointer *) &tls.x509_privkey_get_key_id },
+  { "gnutls_x509_crt_get_key_id", (gpointer *) &tls.x509_crt_get_key_id },
+};
+
+/* Returns (nullable) what is wrong, once and for all threads. */
+static const char *
+load_library (void)
+{
+  static gsize done = 0;
+  static const char *problem = NULL;
+  GModule *module;
+  guint i;
+
+  if (!g_once_init_enter (&done))
+    return problem;
+  module = g_module_open (LIBRARY, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+  if (module == NULL)
+    problem = g_intern_string (g_module_error ());
+  for (i = 0; module != NULL && i < G_N_ELEMENTS (symbols); i++)
+    if (!g_module_symbol (module, symbols[i].name, symbols[i].place))
+      problem = g_intern_string (g_module_error ());
+  g_once_init_leave (&done, 1);
+  return problem;
+}
+
+static gboolean
+need_library (GError **error)
+{
+  const char *problem = load_library ();
+
+  if (problem != NULL)
+    g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_KEY,
+                 _("Cluster keys need GnuTLS, which cannot be loaded: %s"), problem);
+  return problem == NULL;
+}
+
 /* ECDSA with SHA-256 over P-256 (FIPS 186-5): every implementation of TLS 1.3 has it. */
 static int
 sign (gnutls_x509_privkey_t key, gnutls_x509_crt_t certificate, const char *name, gint64 expiry)
 {
   gint64 now = g_get_real_time () / G_USEC_PER_SEC;
   guint8 serial[SERIAL_SIZE];
-  int ret = gnutls_x509_privkey_generate (key, GNUTLS_PK_ECDSA,
+  int ret = tls.x509_privkey_generate (key, GNUTLS_PK_ECDSA,
                                           GNUTLS_CURVE_TO_BITS (GNUTLS_ECC_CURVE_SECP256R1), 0);
 
   if (ret >= 0)
-    ret = gnutls_rnd (GNUTLS_RND_NONCE, serial, sizeof serial);
+    ret = tls.rnd (GNUTLS_RND_NONCE, serial, sizeof serial);
   /* A serial number is positive. */
   serial[0] = (serial[0] & 0x7f) | 0x40;
   if (ret >= 0)
-    ret = gnutls_x509_crt_set_version (certificate, 3);
+    ret = tls.x509_crt_set_version (certificate, 3);
   if (ret >= 0)
-    ret = gnutls_x509_crt_set_serial (certificate, serial, sizeof serial);
+    ret = tls.x509_crt_set_serial (certificate, serial, sizeof serial);
   if (ret >= 0)
-    ret = gnutls_x509_crt_set_dn_by_oid (certificate, GNUTLS_OID_X520_COMMON_NAME, 0, name,
+    ret = tls.x509_crt_set_dn_by_oid (certificate, GNUTLS_OID_X520_COMMON_NAME, 0, name,
                                          strlen (name));
   if (ret >= 0)
-    ret = gnutls_x509_crt_set_activation_time (certificate, MIN (now, expiry) - BEGINS_EARLIER);
+    ret = tls.x509_crt_set_activation_time (certificate, MIN (now, expiry) - BEGINS_EARLIER);
   if (ret >= 0)
-    ret = gnutls_x509_crt_set_expiration_time (certificate, expiry);
+    ret = tls.x509_crt_set_expiration_time (certificate, expiry);
   if (ret >= 0)
-    ret = gnutls_x509_crt_set_basic_constraints (certificate, 0, -1);
+    ret = tls.x509_crt_set_basic_constraints (certificate, 0, -1);
   if (ret >= 0)
-    ret = gnutls_x509_crt_set_key_usage (certificate, GNUTLS_KEY_DIGITAL_SIGNATURE);
+    ret = tls.x509_crt_set_key_usage (certificate, GNUTLS_KEY_DIGITAL_SIGNATURE);
   if (ret >= 0)
-    ret = gnutls_x509_crt_set_key (certificate, key);
+    ret = tls.x509_crt_set_key (certificate, key);
   if (ret >= 0)
-    ret = gnutls_x509_crt_sign2 (certificate, certificate, key, GNUTLS_DIG_SHA256, 0);
+    ret = tls.x509_crt_sign2 (certificate, certificate, key, GNUTLS_DIG_SHA256, 0);
   return ret;
 }
 
@@ -77,7 +171,7 @@ wipe (gnutls_datum_t *datum)
 {
   if (datum->data != NULL)
     explicit_bzero (datum->data, datum->size);
-  gnutls_free (datum->data);
+  (*tls.free) (datum->data);
   datum->data = NULL;
   datum->size = 0;
 }
@@ -89,26 +183,26 @@ generate (const char *name, gint64 expiry, gnutls_datum_t *key, gnutls_datum_t *
 {
   gnutls_x509_privkey_t private_key = NULL;
   gnutls_x509_crt_t crt = NULL;
-  int ret = gnutls_x509_privkey_init (&private_key);
+  int ret = tls.x509_privkey_init (&private_key);
 
   if (ret >= 0)
-    ret = gnutls_x509_crt_init (&crt);
+    ret = tls.x509_crt_init (&crt);
   if (ret >= 0)
     ret = sign (private_key, crt, name, expiry);
   if (ret >= 0)
-    ret = gnutls_x509_privkey_export2_pkcs8 (private_key, GNUTLS_X509_FMT_PEM, NULL,
+    ret = tls.x509_privkey_export2_pkcs8 (private_key, GNUTLS_X509_FMT_PEM, NULL,
                                              GNUTLS_PKCS_PLAIN, key);
   if (ret >= 0)
-    ret = gnutls_x509_crt_export2 (crt, GNUTLS_X509_FMT_PEM, certificate);
+    ret = tls.x509_crt_export2 (crt, GNUTLS_X509_FMT_PEM, certificate);
   if (crt != NULL)
-    gnutls_x509_crt_deinit (crt);
+    tls.x509_crt_deinit (crt);
   if (private_key != NULL)
-    gnutls_x509_privkey_deinit (private_key);
+    tls.x509_privkey_deinit (private_key);
   if (ret >= 0)
     return TRUE;
   wipe (key);
   g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_KEY,
-               _("A cluster key cannot be made: %s"), gnutls_strerror (ret));
+               _("A cluster key cannot be made: %s"), tls.strerror (ret));
   return FALSE;
 }
 
@@ -182,27 +276,30 @@ tandem_cluster_key_check_pair (const char *text, gsize size, GError **error)
   size_t sizes[2] = { sizeof ids[0], sizeof ids[1] };
   gnutls_x509_privkey_t key = NULL;
   gnutls_x509_crt_t crt = NULL;
-  int ret = gnutls_x509_privkey_init (&key);
+  int ret;
 
+  if (!need_library (error))
+    return FALSE;
+  ret = tls.x509_privkey_init (&key);
   if (ret >= 0)
-    ret = gnutls_x509_crt_init (&crt);
+    ret = tls.x509_crt_init (&crt);
   if (ret >= 0)
-    ret = gnutls_x509_privkey_import2 (key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
+    ret = tls.x509_privkey_import2 (key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
   if (ret >= 0)
-    ret = gnutls_x509_crt_import (crt, &pem, GNUTLS_X509_FMT_PEM);
+    ret = tls.x509_crt_import (crt, &pem, GNUTLS_X509_FMT_PEM);
   if (ret >= 0)
-    ret = gnutls_x509_privkey_get_key_id (key, GNUTLS_KEYID_USE_SHA256, ids[0], &sizes[0]);
+    ret = tls.x509_privkey_get_key_id (key, GNUTLS_KEYID_USE_SHA256, ids[0], &sizes[0]);
   if (ret >= 0)
-    ret = gnutls_x509_crt_get_key_id (crt, GNUTLS_KEYID_USE_SHA256, ids[1], &sizes[1]);
+    ret = tls.x509_crt_get_key_id (crt, GNUTLS_KEYID_USE_SHA256, ids[1], &sizes[1]);
   if (ret >= 0 && (sizes[0] != sizes[1] || memcmp (ids[0], ids[1], sizes[0]) != 0))
     ret = GNUTLS_E_CERTIFICATE_KEY_MISMATCH;
   if (crt != NULL)
-    gnutls_x509_crt_deinit (crt);
+    tls.x509_crt_deinit (crt);
   if (key != NULL)
-    gnutls_x509_privkey_deinit (key);
+    tls.x509_privkey_deinit (key);
   if (ret >= 0)
     return TRUE;
-  g_set_error_literal (error, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE, gnutls_strerror (ret));
+  g_set_error_literal (error, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE, tls.strerror (ret));
   return FALSE;
 }
 
@@ -225,7 +322,7 @@ tandem_cluster_key_create (const char *path, const char *name, GDateTime *expiry
   gboolean written;
 
   g_return_val_if_fail (path != NULL && name != NULL && expiry != NULL, FALSE);
-  if (!check_name (name, error) ||
+  if (!check_name (name, error) || !need_library (error) ||
       !generate (name, g_date_time_to_unix (expiry), &key, &certificate, error))
     return FALSE;
   written = write_file (path, &key, &certificate, error);
