@@ -15,6 +15,7 @@
 #include "place/tandem-place-error.h"
 #include "place/tandem-placement-problem.h"
 #include "place/tandem-placement.h"
+#include "place/tandem-profile.h"
 
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"

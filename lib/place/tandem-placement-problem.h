@@ -4,6 +4,7 @@
 #include <gio/gio.h>
 
 #include "tandem-export.h"
+#include "model/tandem-bert-stage.h"
 #include "model/tandem-model.h"
 #include "place/tandem-placement.h"
 
@@ -52,6 +53,7 @@ TandemPlacementProblem *tandem_placement_problem_new (guint n_layers, guint widt
 
 TANDEM_API
 TandemPlacementProblem *tandem_placement_problem_new_for_model (TandemModel *model,
+                                                                TandemPrecision precision,
                                                                 const TandemBatchShape *shape,
                                                                 GError **error);
 
