@@ -10,6 +10,13 @@
 #include "model/tandem-bert-stage.h"
 #include "model/tandem-model.h"
 
+#include "place/tandem-cost.h"
+#include "place/tandem-device.h"
+#include "place/tandem-place-error.h"
+#include "place/tandem-placement-problem.h"
+#include "place/tandem-placement.h"
+#include "place/tandem-profile.h"
+
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
