@@ -13,6 +13,7 @@
 #include "place/tandem-cost.h"
 #include "place/tandem-device.h"
 #include "place/tandem-place-error.h"
+#include "place/tandem-place-files.h"
 #include "place/tandem-placement-problem.h"
 #include "place/tandem-placement.h"
 #include "place/tandem-profile.h"

@@ -103,6 +103,7 @@ tandem_placement_problem_new_for_model (TandemModel *model, TandemPrecision prec
                                        shape, error);
   if (self == NULL)
     return NULL;
+  self->model = g_strdup (tandem_model_get_fingerprint (model));
   for (first = 0; first < config->n_layers; first++)
     for (last = first; last < config->n_layers; last++)
       tandem_placement_problem_set_stage_memory (self, first, last,

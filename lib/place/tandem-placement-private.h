@@ -24,6 +24,7 @@ struct _TandemPlacementProblem
 {
   GObject parent_instance;
 
+  char *model;                  /* fingerprint, or NULL */
   guint n_layers;
   guint width;
   guint n_classes;

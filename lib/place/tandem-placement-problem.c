@@ -37,6 +37,7 @@ tandem_placement_problem_finalize (GObject *object)
   TandemPlacementProblem *self = TANDEM_PLACEMENT_PROBLEM (object);
 
   g_ptr_array_unref (self->devices);
+  g_free (self->model);
   g_free (self->links);
   g_free (self->memory);
   G_OBJECT_CLASS (tandem_placement_problem_parent_class)->finalize (object);

@@ -8,6 +8,7 @@
 
 #include "tandem-command.h"
 #include "tandem-profile-command.h"
+#include "tandem-table.h"
 
 /* Microseconds, with as many digits as say something. */
 static char *
@@ -35,26 +36,14 @@ get_part_title (TandemProfilePart part)
   return "";
 }
 
-/* A line of a table: a name and columns to the right, padded by what is seen. */
-static void
-print_row (const char *name, const char *const *cells, guint n_cells)
-{
-  guint i;
-
-  g_print ("  %s%*s", name, MAX (0, 14 - (int) g_utf8_strlen (name, -1)), "");
-  for (i = 0; i < n_cells; i++)
-    g_print ("%*s%s", MAX (1, 13 - (int) g_utf8_strlen (cells[i], -1)), "", cells[i]);
-  g_print ("\n");
-}
-
 static void
 print_costs (const TandemProfile *profile)
 {
-  const char *titles[] = { _("fixed"), _("a sequence"), _("a token"), _("a pair") };
+  g_autoptr (TandemTable) table = tandem_table_new (5, 1);
   guint part, i;
 
   g_print ("\n%s\n", _("Microseconds of a micro-batch:"));
-  print_row ("", titles, G_N_ELEMENTS (titles));
+  tandem_table_add (table, NULL, _("fixed"), _("a sequence"), _("a token"), _("a pair of tokens"));
   for (part = 0; part < G_N_ELEMENTS (profile->costs); part++) {
     const TandemCost *cost = &profile->costs[part];
     double values[] = { cost->fixed, cost->per_sequence, cost->per_token, cost->per_square };
@@ -62,20 +51,22 @@ print_costs (const TandemProfile *profile)
 
     for (i = 0; i < G_N_ELEMENTS (values); i++)
       cells[i] = g_strdup_printf (values[i] > 0 ? "%.4g" : "-", 1e6 * values[i]);
-    print_row (get_part_title (part), (const char *const *) cells, G_N_ELEMENTS (cells));
+    tandem_table_add (table, get_part_title (part), cells[0], cells[1], cells[2], cells[3]);
     for (i = 0; i < G_N_ELEMENTS (values); i++)
       g_free (cells[i]);
   }
+  tandem_table_print (table);
 }
 
 static void
 print_samples (const TandemProfile *profile)
 {
-  const char *titles[] = { _("sequences"), _("tokens"), _("measured"), _("fitted"), _("runs") };
+  g_autoptr (TandemTable) table = tandem_table_new (6, 1);
   guint i;
 
   g_print ("\n%s\n", _("Medians that this was fitted to, in microseconds:"));
-  print_row ("", titles, G_N_ELEMENTS (titles));
+  tandem_table_add (table, NULL, _("sequences"), _("tokens"), _("measured"), _("fitted"),
+                    _("runs"));
   for (i = 0; i < profile->n_samples; i++) {
     const TandemProfileSample *sample = &profile->samples[i];
     g_autofree char *sequences = g_strdup_printf ("%u", sample->shape.n_sequences);
@@ -84,10 +75,11 @@ print_samples (const TandemProfile *profile)
     g_autofree char *fitted = format_time (tandem_cost_evaluate (&profile->costs[sample->part],
                                                                  &sample->shape));
     g_autofree char *runs = g_strdup_printf ("%u", sample->n_runs);
-    const char *cells[] = { sequences, tokens, measured, fitted, runs };
 
-    print_row (get_part_title (sample->part), cells, G_N_ELEMENTS (cells));
+    tandem_table_add (table, get_part_title (sample->part), sequences, tokens, measured, fitted,
+                      runs);
   }
+  tandem_table_print (table);
 }
 
 static void

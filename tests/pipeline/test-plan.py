@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""tandem plan: its answers, its refusals, and the launch lines that it writes, run as they are."""
+
+import json
+import os
+import socket
+import subprocess
+import tempfile
+
+import devices
+import tap
+
+TOOL = os.environ['TANDEM_TEST_TOOL']
+EXAMPLE = os.path.join(tap.ROOT, 'docs', 'examples', 'devices.json')
+TEXTS = b'A wonderful film.\nA waste of time.\nI loved every minute of it.\n'
+
+
+def tandem(*arguments, status=0):
+    result = subprocess.run([TOOL, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, timeout=120, check=False)
+    assert result.returncode == status, (arguments, result.stdout, result.stderr)
+    return (result.stderr if status else result.stdout).decode()
+
+
+def example():
+    with open(EXAMPLE, encoding='utf-8') as file:
+        return json.load(file)
+
+
+def write(folder, name, content):
+    path = os.path.join(folder, name)
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def plan(*arguments):
+    return json.loads(tandem('plan', tap.MODEL, '--json', *arguments))
+
+
+def run_lines(lines):
+    """Starts the lines, the one that asks last, and returns what they write."""
+    environment = dict(os.environ, MODEL=tap.MODEL)
+    processes = [subprocess.Popen('exec ' + line['line'], shell=True, env=environment,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) for line in lines]
+    output = b''
+    try:
+        for process in reversed(processes):
+            out, errors = process.communicate(TEXTS if process is processes[-1] else None,
+                                              timeout=60)
+            assert process.returncode == 0, errors.decode()
+            output += out
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    return output
+
+
+def free_ports():
+    """A port with a free one behind it."""
+    while True:
+        port = int(devices.free_port())
+        try:
+            with socket.socket() as sock:
+                sock.bind(('127.0.0.1', port + 1))
+                return port
+        except (OSError, OverflowError):
+            continue
+
+
+@tap.case('lines-run')
+def test_lines_run():
+    """Every way through two devices, in the formats that there are, says the same."""
+    tap.need_model()
+    results = set()
+    for layers in (('desk', '0-1'),), (('shelf', '0-1'),), (('desk', '0-0'), ('shelf', '1-1')), \
+            (('shelf', '0-0'), ('desk', '1-1')):
+        content = example()
+        for device in content['devices']:
+            device['port'] = free_ports()
+        with tempfile.TemporaryDirectory() as folder:
+            answer = plan('--devices', write(folder, 'devices.json', content), '--placement',
+                          write(folder, 'placement.json', {
+                              'stages': [{'device': device, 'layers': which}
+                                         for device, which in layers]}))
+        assert answer['given']
+        assert [(stage['device'], stage['layers'])
+                for stage in answer['predicted']['stages']] == list(layers)
+        assert answer['lines'][-1]['device'] == 'desk'
+        results.add(run_lines(answer['lines']))
+    assert len(results) == 1, results
+    assert results.pop().count(b'\n') == 3
+
+
+@tap.case('example')
+def test_example():
+    tap.need_model()
+    answer = plan('--devices', EXAMPLE)
+    assert [stage['device'] for stage in answer['predicted']['stages']] == ['shelf']
+    assert answer['exact'] and not answer['given']
+    assert answer['predicted'] == answer['best'] == answer['single']
+    assert answer['runner_up']['sequences_per_second'] < answer['best']['sequences_per_second']
+    text = tandem('plan', tap.MODEL, '--devices', EXAMPLE)
+    for part in 'desk (asks)', 'shelf', 'Runner-up', 'Best single device', 'gst-launch-1.0 -q':
+        assert part in text, (part, text)
+    latency = plan('--devices', EXAMPLE, '--objective', 'latency')
+    assert latency['predicted']['latency'] <= answer['predicted']['latency']
+    assert latency['sequences'] == 1
+
+
+@tap.case('placement-round-trip')
+def test_placement_round_trip():
+    """What --json calls the placement is a placement file, formats and all."""
+    tap.need_model()
+    content = example()
+    for device, alone in zip(content['devices'], plan('--devices', EXAMPLE)['devices']):
+        device['memory'] = alone['alone']['stages'][0]['memory'] - 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(folder, 'devices.json', content)
+        first = plan('--devices', path, '--formats', 'f32,q8')
+        assert len(first['placement']['stages']) == 2, first['placement']
+        assert first['single'] is None
+        assert first['placement']['stages'][0]['format'] == 'q8'
+        assert [' wire-format=q8' in line['line'] for line in first['lines']].count(True) == 1
+        second = plan('--devices', path, '--formats', 'f32,q8', '--placement',
+                      write(folder, 'placement.json', first['placement']))
+    assert second['predicted'] == first['predicted']
+    assert second['placement'] == first['placement']
+
+
+def change(content, path, value):
+    """Sets, or with None removes, the member that a path of keys leads to."""
+    target = content
+    for key in path[:-1]:
+        target = target[key]
+    if value is None:
+        del target[path[-1]]
+    else:
+        target[path[-1]] = value
+
+
+@tap.case('refused-devices')
+def test_refused_devices():
+    tap.need_model()
+    wrong = [
+        (('asks',), None, 'asks: is missing'),
+        (('asks',), 'nobody', 'asks: no device is called "nobody"'),
+        (('ask',), 'desk', 'no member "ask"'),
+        (('devices',), [], 'devices: has 0 elements'),
+        (('devices',), {}, 'devices: is no array'),
+        (('devices', 1), 7, 'devices[1]: is no object'),
+        (('devices', 1, 'name'), 'desk', 'devices[1]: two devices are called "desk"'),
+        (('devices', 1, 'name'), '', 'devices[1].name'),
+        (('devices', 1, 'name'), '\u001b[2J', 'devices[1].name'),
+        (('devices', 0, 'host'), 'a; reboot', 'devices[0].host'),
+        (('devices', 0, 'port'), 65535, 'devices[0].port: is 65535'),
+        (('devices', 0, 'port'), 1.5, 'devices[0].port: is no whole number'),
+        (('devices', 0, 'memory'), -1, 'devices[0].memory'),
+        (('devices', 0, 'threads'), 0, 'devices[0].threads'),
+        (('devices', 0, 'seconds'), None, 'devices[0]: either'),
+        (('devices', 0, 'profile'), 'x.json', 'devices[0]: either'),
+        (('devices', 0, 'seconds', 'layer'), None, 'devices[0].seconds.layer: is missing'),
+        (('devices', 0, 'seconds', 'layer', 'per_token'), -1e-9,
+         'devices[0].seconds.layer.per_token'),
+        (('devices', 0, 'seconds', 'layer', 'per_token'), 1e3, 'devices[0]: '),
+        (('devices', 0, 'seconds', 'layer', 'per_token'), 'much',
+         'devices[0].seconds.layer.per_token: is no number'),
+        (('devices', 0, 'seconds', 'layer', 'per_word'), 1, 'devices[0].seconds.layer: '),
+        (('devices', 0, 'send'), {'q4': {}}, 'devices[0].send: '),
+        (('network', 'delay'), None, 'network.delay: is missing'),
+        (('network', 'bandwidth'), -5, 'network.bandwidth'),
+        (('links', 0, 'to'), 'shelf', 'links[0].to'),
+        (('links', 0, 'from'), 'cellar', 'links[0].from: no device'),
+        (('links', 0, 'delay'), 1e9, 'links[0].delay'),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for path, value, message in wrong:
+            content = example()
+            change(content, path, value)
+            name = write(folder, 'devices.json', content)
+            errors = tandem('plan', tap.MODEL, '--devices', name, status=1)
+            assert name in errors and message in errors, (path, errors)
+        for text in '', '[]', '{', '{"asks": "desk"} x', '{' * 100:
+            name = write(folder, 'devices.json', text)
+            assert name in tandem('plan', tap.MODEL, '--devices', name, status=1)
+        double = example()
+        double['links'].append(double['links'][0])
+        name = write(folder, 'devices.json', double)
+        assert 'links[1].to' in tandem('plan', tap.MODEL, '--devices', name, status=1)
+        assert 'nowhere' in tandem('plan', tap.MODEL, '--devices', '/nowhere', status=1)
+        small = example()
+        for device in small['devices']:
+            device['memory'] = 1000
+        name = write(folder, 'devices.json', small)
+        assert '1000' in tandem('plan', tap.MODEL, '--devices', name, status=1)
+
+
+@tap.case('refused-placements')
+def test_refused_placements():
+    tap.need_model()
+    wrong = [
+        ([], 'stages: has 0'),
+        ([{'device': 'desk', 'layers': '0'}], '1-1'),
+        ([{'device': 'desk', 'layers': '0-2'}], 'stages[0].layers'),
+        ([{'device': 'attic', 'layers': '0-1'}], 'stages[0].device'),
+        ([{'device': 'desk', 'layers': '0-1', 'speed': 1}], 'stages[0]'),
+        ([{'device': 'desk', 'layers': '0-1', 'format': 'f32'}], 'logits'),
+        ([{'device': 'desk', 'layers': '0', 'format': 'q4'}, {'device': 'shelf', 'layers': '1'}],
+         'stages[0].format'),
+        ([{'device': 'desk', 'layers': '0', 'format': 'q8'}, {'device': 'shelf', 'layers': '1'}],
+         '"q8"'),
+        ([{'device': 'desk', 'layers': '0'}, {'device': 'desk', 'layers': '1'}], '"desk"'),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for stages, message in wrong:
+            name = write(folder, 'placement.json', {'stages': stages})
+            errors = tandem('plan', tap.MODEL, '--devices', EXAMPLE, '--placement', name, status=1)
+            assert name in errors and message in errors, (stages, errors)
+
+
+@tap.case('usage')
+def test_usage():
+    for arguments in ((), ('a', 'b'), ('a', '--objective', 'beauty'), ('a', '--formats', 'f8'),
+                      ('a', '--micro-batch', '-1'), ('a', '--threads', '0'), ('a', '--length', '-3'),
+                      ('a', '--precision', 'f64')):
+        tandem('plan', *arguments, status=2)
+    tap.need_model()
+    assert '512' in tandem('plan', tap.MODEL, '--devices', EXAMPLE, '--length', '513', status=1)
+
+
+tap.run()
