@@ -33,6 +33,11 @@
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender.h"
 
+#include "node/tandem-node.h"
+#include "node/tandem-node-client.h"
+#include "node/tandem-node-error.h"
+#include "node/tandem-node-info.h"
+
 #include "train/tandem-checkpoint.h"
 #include "train/tandem-early-stopping.h"
 #include "train/tandem-learning-curve.h"
