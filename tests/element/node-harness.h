@@ -10,7 +10,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-#include "tandem-test-model.h"
+#include "../unit/tandem-test-model.h"
 
 typedef struct
 {
