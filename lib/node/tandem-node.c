@@ -14,6 +14,9 @@
 #define DEFAULT_SILENCE_TIMEOUT 30000
 #define DEFAULT_MAX_PENDING 16
 #define DEFAULT_MAX_CONNECTIONS 32
+/* The system keeps so many until we have looked at those before them: whoever finds no room there
+ * tries again only after a second. */
+#define BACKLOG 128
 /* As long as it fits a TXT record. */
 #define MAX_NAME 63
 
@@ -449,7 +452,7 @@ tandem_node_start (TandemNode *self, GError **error)
 
   if (!open_cache (self, error))
     return FALSE;
-  self->listener = tandem_listen (self->address, self->port, self->max_pending, &self->key,
+  self->listener = tandem_listen (self->address, self->port, BACKLOG, &self->key,
                                   self->insecure, &self->current_port, error);
   if (self->listener == NULL) {
     g_clear_pointer (&self->cache, tandem_stage_cache_free);
