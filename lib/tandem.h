@@ -9,6 +9,15 @@
 
 #include "model/tandem-bert-stage.h"
 #include "model/tandem-model.h"
+#include "model/tandem-ngram-classifier.h"
+
+#include "place/tandem-cost.h"
+#include "place/tandem-device.h"
+#include "place/tandem-place-error.h"
+#include "place/tandem-place-files.h"
+#include "place/tandem-placement-problem.h"
+#include "place/tandem-placement.h"
+#include "place/tandem-profile.h"
 
 #include "place/tandem-cost.h"
 #include "place/tandem-device.h"
@@ -22,16 +31,21 @@
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
 #include "stream/tandem-row-pool.h"
+#include "stream/tandem-rows.h"
 #include "stream/tandem-training-events.h"
 
 #include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"
+#include "net/tandem-advertiser.h"
+#include "net/tandem-candidate.h"
 #include "net/tandem-cluster-key.h"
 #include "net/tandem-crc32c.h"
+#include "net/tandem-discovery.h"
 #include "net/tandem-frame.h"
 #include "net/tandem-frame-decoder.h"
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender.h"
+#include "net/tandem-service-info.h"
 
 #include "node/tandem-node.h"
 #include "node/tandem-node-client.h"

@@ -28,6 +28,18 @@ get_layers (TandemTrainStage *stage)
   return g_strdup_printf ("%u-%u", first, last);
 }
 
+static gboolean
+move (const char *from, const char *to, GError **error)
+{
+  int saved;
+
+  if (g_rename (from, to) == 0)
+    return TRUE;
+  saved = errno;
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved), "%s: %s", to, g_strerror (saved));
+  return FALSE;
+}
+
 gboolean
 bert_checkpoint_write (TandemTrainStage *stage, const char *path, const BertCheckpoint *at,
                        GError **error)
@@ -44,47 +56,81 @@ bert_checkpoint_write (TandemTrainStage *stage, const char *path, const BertChec
   /* Complete before anything is moved: a full disk leaves both as they are. */
   if (!tandem_checkpoint_write (next, metadata, tensors, NULL, error))
     return FALSE;
-  if ((g_file_test (path, G_FILE_TEST_EXISTS) && g_rename (path, previous) != 0) ||
-      g_rename (next, path) != 0) {
-    int saved = errno;
+  return (!g_file_test (path, G_FILE_TEST_EXISTS) || move (path, previous, error)) &&
+      move (next, path, error);
+}
 
-    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved), "%s: %s", path,
-                 g_strerror (saved));
-    return FALSE;
+/* Writing may have stopped between the two renames. */
+static char *
+get_newest (const char *path)
+{
+  return g_file_test (path, G_FILE_TEST_EXISTS) ? g_strdup (path) : get_previous (path);
+}
+
+static TandemCheckpoint *
+open_checkpoint (TandemTrainStage *stage, const char *path, BertCheckpoint *at, GError **error)
+{
+  g_autofree char *layers = get_layers (stage);
+  g_autoptr (TandemCheckpoint) file = tandem_checkpoint_open (path, error);
+  const char *held;
+
+  if (file == NULL || !tandem_checkpoint_get_uint64 (file, STEP, &at->step, error) ||
+      !tandem_checkpoint_get_uint64 (file, MICRO_BATCHES, &at->micro_batches, error) ||
+      (held = tandem_checkpoint_get_string (file, LAYERS, error)) == NULL)
+    return NULL;
+  if (!g_str_equal (held, layers)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "%s: the checkpoint is of layers %s, this stage has layers %s", path, held,
+                 layers);
+    return NULL;
   }
+  return g_steal_pointer (&file);
+}
+
+gboolean
+bert_checkpoint_find (TandemTrainStage *stage, const char *path, BertCheckpoints *found,
+                      GError **error)
+{
+  g_autofree char *newest = get_newest (path), *previous = get_previous (path);
+  g_autoptr (TandemCheckpoint) first = NULL, second = NULL;
+  BertCheckpoint at;
+
+  found->n = 0;
+  if (!g_file_test (newest, G_FILE_TEST_EXISTS))
+    return TRUE;
+  first = open_checkpoint (stage, newest, &at, error);
+  if (first == NULL)
+    return FALSE;
+  found->steps[found->n++] = at.step;
+  second = open_checkpoint (stage, previous, &at, NULL);
+  if (second != NULL && at.step < found->steps[0])
+    found->steps[found->n++] = at.step;
   return TRUE;
 }
 
 gboolean
-bert_checkpoint_read (TandemTrainStage *stage, const char *path, gboolean *found,
-                      BertCheckpoint *at, GError **error)
+bert_checkpoint_read (TandemTrainStage *stage, const char *path, guint64 step, BertCheckpoint *at,
+                      GError **error)
 {
-  g_autofree char *previous = get_previous (path);
-  g_autofree char *layers = get_layers (stage);
-  /* Writing stopped between the two renames. */
-  const char *present = g_file_test (path, G_FILE_TEST_EXISTS) ? path : previous;
-  g_autoptr (TandemCheckpoint) file = NULL;
-  g_autoptr (GHashTable) tensors = NULL;
-  const char *held;
+  g_autofree char *newest = get_newest (path), *previous = get_previous (path);
+  const char *names[] = { newest, previous };
+  guint i;
 
-  *found = g_file_test (present, G_FILE_TEST_EXISTS);
-  if (!*found)
-    return TRUE;
-  file = tandem_checkpoint_open (present, error);
-  if (file == NULL || !tandem_checkpoint_get_uint64 (file, STEP, &at->step, error) ||
-      !tandem_checkpoint_get_uint64 (file, MICRO_BATCHES, &at->micro_batches, error) ||
-      (held = tandem_checkpoint_get_string (file, LAYERS, error)) == NULL)
-    return FALSE;
-  if (!g_str_equal (held, layers)) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "%s: the checkpoint is of layers %s, this stage has layers %s", present,
-                 held, layers);
-    return FALSE;
-  }
-  tensors = tandem_checkpoint_get_tensors (file, error);
-  if (tensors == NULL || !tandem_train_stage_set_state (stage, tensors, error)) {
-    g_prefix_error (error, "%s: ", present);
+  for (i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autoptr (TandemCheckpoint) file = open_checkpoint (stage, names[i], at, error);
+    g_autoptr (GHashTable) tensors = NULL;
+
+    if (file == NULL)
+      return FALSE;
+    if (at->step != step)
+      continue;
+    tensors = tandem_checkpoint_get_tensors (file, error);
+    if (tensors != NULL && tandem_train_stage_set_state (stage, tensors, error))
+      return i == 0 || move (previous, path, error);
+    g_prefix_error (error, "%s: ", names[i]);
     return FALSE;
   }
-  return TRUE;
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+               "%s: it is no longer of step %" G_GUINT64_FORMAT, path, step);
+  return FALSE;
 }

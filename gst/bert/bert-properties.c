@@ -21,6 +21,9 @@
 #define DEFAULT_COSINE FALSE
 #define DEFAULT_DROPOUT (-1.0)
 #define DEFAULT_SEED 0
+#define DEFAULT_HIDDEN_TEACHER NULL
+#define DEFAULT_HIDDEN_LAYERS NULL
+#define DEFAULT_HIDDEN_WEIGHT 1.0
 #define DEFAULT_CHECKPOINT NULL
 #define DEFAULT_CHECKPOINT_INTERVAL 0
 #define DEFAULT_RESUME FALSE
@@ -45,6 +48,9 @@ enum
   PROP_CHECKPOINT_INTERVAL,
   PROP_RESUME,
   PROP_TASK,
+  PROP_HIDDEN_TEACHER,
+  PROP_HIDDEN_LAYERS,
+  PROP_HIDDEN_WEIGHT,
 };
 
 GType
@@ -70,6 +76,14 @@ install_double (GObjectClass *klass, guint id, const char *name, const char *nic
 {
   g_object_class_install_property (
       klass, id, g_param_spec_double (name, nick, blurb, least, most, otherwise, flags));
+}
+
+static void
+install_string (GObjectClass *klass, guint id, const char *name, const char *nick,
+                const char *blurb, const char *otherwise, GParamFlags flags)
+{
+  g_object_class_install_property (
+      klass, id, g_param_spec_string (name, nick, blurb, otherwise, flags));
 }
 
 static void
@@ -141,12 +155,20 @@ bert_properties_install (GObjectClass *klass, GParamFlags flags)
                   "configuration says)", -1.0, 0.99, DEFAULT_DROPOUT, flags);
   install_uint64 (klass, PROP_SEED, "seed", "Seed",
                   "Of the dropout, and of what is masked; the same seed gives the same weights", DEFAULT_SEED, flags);
-  g_object_class_install_property (
-      klass, PROP_CHECKPOINT,
-      g_param_spec_string ("checkpoint", "Checkpoint",
-                           "File to which the state of this stage goes, at the end and on the way; "
-                           "the one before it keeps its name with a ~ behind it (unset: none)",
-                           DEFAULT_CHECKPOINT, flags));
+  install_string (klass, PROP_HIDDEN_TEACHER, "hidden-teacher", "Teacher of hidden states",
+                  "Model folder with the same vocabulary, whose hidden states the layers learn, too; "
+                  "of the first stage (unset: none)", DEFAULT_HIDDEN_TEACHER, flags);
+  install_string (klass, PROP_HIDDEN_LAYERS, "hidden-layers", "Layers of hidden states",
+                  "Which layers are to be like which of the teacher's, from 0: \"0:1,1:3\"; unset: each "
+                  "layer of the model like the one that is as deep in the teacher",
+                  DEFAULT_HIDDEN_LAYERS, flags);
+  install_double (klass, PROP_HIDDEN_WEIGHT, "hidden-weight", "Weight of hidden states",
+                  "What the loss of hidden states is multiplied with, beside that of the scores", 0.0,
+                  1e6, DEFAULT_HIDDEN_WEIGHT, flags);
+  install_string (klass, PROP_CHECKPOINT, "checkpoint", "Checkpoint",
+                  "File to which the state of this stage goes, at the end and on the way; the one "
+                  "before it keeps its name with a ~ behind it (unset: none)", DEFAULT_CHECKPOINT,
+                  flags);
   install_uint64 (klass, PROP_CHECKPOINT_INTERVAL, "checkpoint-interval", "Checkpoint interval",
                   "Steps from one checkpoint of all stages to the next (0: only at the end)",
                   DEFAULT_CHECKPOINT_INTERVAL, flags);
@@ -204,6 +226,17 @@ bert_properties_set (BertTrainerSettings *settings, guint id, const GValue *valu
       return TRUE;
     case PROP_SEED:
       settings->options.seed = g_value_get_uint64 (value);
+      return TRUE;
+    case PROP_HIDDEN_TEACHER:
+      g_free (settings->hidden_teacher);
+      settings->hidden_teacher = g_value_dup_string (value);
+      return TRUE;
+    case PROP_HIDDEN_LAYERS:
+      g_free (settings->hidden_layers);
+      settings->hidden_layers = g_value_dup_string (value);
+      return TRUE;
+    case PROP_HIDDEN_WEIGHT:
+      settings->hidden_weight = g_value_get_double (value);
       return TRUE;
     case PROP_CHECKPOINT:
       g_free (settings->checkpoint);
@@ -270,6 +303,15 @@ bert_properties_get (const BertTrainerSettings *settings, guint id, GValue *valu
       return TRUE;
     case PROP_SEED:
       g_value_set_uint64 (value, settings->options.seed);
+      return TRUE;
+    case PROP_HIDDEN_TEACHER:
+      g_value_set_string (value, settings->hidden_teacher);
+      return TRUE;
+    case PROP_HIDDEN_LAYERS:
+      g_value_set_string (value, settings->hidden_layers);
+      return TRUE;
+    case PROP_HIDDEN_WEIGHT:
+      g_value_set_double (value, settings->hidden_weight);
       return TRUE;
     case PROP_CHECKPOINT:
       g_value_set_string (value, settings->checkpoint);

@@ -2,47 +2,9 @@
 
 #include "config.h"
 
-#include "bert-trainer.h"
+#include "bert-trainer-private.h"
 
 #include <math.h>
-
-#include "bert-checkpoint.h"
-
-/* Microseconds that those behind have to answer; another device may still connect. */
-#define ANNOUNCEMENT_TIMEOUT (60 * G_TIME_SPAN_SECOND)
-
-struct _BertTrainer
-{
-  /* set once */
-  TandemTrainStage *stage;
-  BertTrainerSettings settings;
-  BertTrainerCallbacks callbacks;
-  gpointer user_data;
-  gsize row_size;               /* bytes of a row of the input's gradient; 0: takes tokens */
-
-  /* streaming thread */
-  gboolean has_info;
-  gboolean is_first;            /* nobody before it trains: it leads */
-  TandemTrainingInfo info;
-  guint64 next_micro_batch;     /* of this run */
-  guint64 n_skipped, n_to_skip; /* micro-batches that a checkpoint holds already */
-  guint64 step;                 /* steps done, of all runs */
-  guint64 saved_step;
-  guint n_in_step;              /* micro-batches forward since the last update */
-  guint64 sequences_in_step;
-  double loss_in_step;
-  gint64 correct_in_step;
-  guint64 tokens_in_step;       /* that were masked */
-  double squared_norm;          /* behind this stage, from the last gradient */
-  guint max_in_flight;
-  GQueue shapes;                /* of Shape: rows and sequences of what is in flight */
-
-  GMutex lock;
-  GCond cond;
-  GQueue gradients;             /* lock: events */
-  gboolean flushing;            /* lock */
-  guint limit;                  /* lock: micro-batches in flight with 1f1b; 0: not known yet */
-};
 
 typedef struct
 {
@@ -55,6 +17,8 @@ void
 bert_trainer_settings_clear (BertTrainerSettings *settings)
 {
   g_clear_pointer (&settings->checkpoint, g_free);
+  g_clear_pointer (&settings->hidden_teacher, g_free);
+  g_clear_pointer (&settings->hidden_layers, g_free);
 }
 
 void
@@ -62,24 +26,28 @@ bert_trainer_settings_copy (const BertTrainerSettings *settings, BertTrainerSett
 {
   *copy = *settings;
   copy->checkpoint = g_strdup (settings->checkpoint);
+  copy->hidden_teacher = g_strdup (settings->hidden_teacher);
+  copy->hidden_layers = g_strdup (settings->hidden_layers);
 }
 
-/* Goes on from the checkpoint, where there is one. */
-static gboolean
-resume (BertTrainer *self, GError **error)
+static TandemTrainStage *
+open_stage (TandemModel *model, guint first, guint last, const BertTrainerSettings *settings,
+            GError **error)
 {
-  BertCheckpoint at = { 0 };
-  gboolean found;
+  TandemTrainOptions options = settings->options;
+  g_autoptr (TandemModel) teacher = NULL;
 
-  if (!self->settings.resume || self->settings.checkpoint == NULL)
-    return TRUE;
-  if (!bert_checkpoint_read (self->stage, self->settings.checkpoint, &found, &at, error))
-    return FALSE;
-  if (found) {
-    self->step = self->saved_step = at.step;
-    self->n_to_skip = at.micro_batches;
+  if (settings->hidden_teacher != NULL && *settings->hidden_teacher != '\0') {
+    teacher = tandem_model_open (settings->hidden_teacher, NULL, error);
+    if (teacher == NULL) {
+      g_prefix_error (error, "the teacher: ");
+      return NULL;
+    }
   }
-  return TRUE;
+  options.teacher = teacher;
+  options.teacher_layers = settings->hidden_layers;
+  options.teacher_weight = settings->hidden_weight;
+  return tandem_train_stage_new (model, first, last, &options, error);
 }
 
 BertTrainer *
@@ -95,12 +63,12 @@ bert_trainer_new (TandemModel *model, guint first, guint last, const BertTrainer
   bert_trainer_settings_copy (settings, &self->settings);
   self->callbacks = *callbacks;
   self->user_data = user_data;
-  self->stage = tandem_train_stage_new (model, first, last, &settings->options, error);
+  self->stage = open_stage (model, first, last, settings, error);
   if (self->stage == NULL)
     return NULL;
   if (!tandem_train_stage_takes_tokens (self->stage))
     self->row_size = tandem_model_get_config (model)->hidden_size * sizeof (float);
-  return resume (self, error) ? g_steal_pointer (&self) : NULL;
+  return g_steal_pointer (&self);
 }
 
 void
@@ -129,21 +97,6 @@ bert_trainer_get_stage (BertTrainer *self)
   return self->stage;
 }
 
-/* How many stages are behind this one: told once, before any gradient, and told on at once. */
-static void
-take_announcement (BertTrainer *self, TandemGradientInfo info)
-{
-  g_autoptr (GstBuffer) nothing = gst_buffer_new ();
-
-  g_mutex_lock (&self->lock);
-  self->limit = info.depth + 1;
-  g_cond_signal (&self->cond);
-  g_mutex_unlock (&self->lock);
-  info.depth++;
-  if (self->row_size > 0)
-    self->callbacks.push_up (tandem_event_new_gradient (&info, nothing), self->user_data);
-}
-
 void
 bert_trainer_add_gradient (BertTrainer *self, GstEvent *event)
 {
@@ -152,7 +105,7 @@ bert_trainer_add_gradient (BertTrainer *self, GstEvent *event)
 
   if (tandem_event_parse_gradient (event, &info, &rows) &&
       info.micro_batch == TANDEM_GRADIENT_ANNOUNCEMENT) {
-    take_announcement (self, info);
+    bert_trainer_take_announcement (self, info);
     return;
   }
   g_mutex_lock (&self->lock);
@@ -192,25 +145,6 @@ bert_trainer_reset (BertTrainer *self)
   clear_step (self);
 }
 
-static gboolean
-wait_for_announcement (BertTrainer *self, GError **error)
-{
-  gint64 end = g_get_monotonic_time () + ANNOUNCEMENT_TIMEOUT;
-  gboolean in_time = TRUE;
-
-  g_mutex_lock (&self->lock);
-  while (self->limit == 0 && !self->flushing && in_time)
-    in_time = g_cond_wait_until (&self->cond, &self->lock, end);
-  if (self->flushing)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the pipeline was flushed");
-  else if (self->limit == 0)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                         "no loss behind this stage says that it is there: end the pipeline with "
-                         "sentimentloss");
-  g_mutex_unlock (&self->lock);
-  return error == NULL || *error == NULL;
-}
-
 /* Waits for the next gradient. */
 static GstEvent *
 next_gradient (BertTrainer *self, GError **error)
@@ -246,6 +180,8 @@ update (BertTrainer *self, guint64 n_sequences, double squared_norm, GError **er
   BertTrainerReport report = {
     .step = step.step, .n_sequences = n_sequences, .loss = self->loss_in_step / n,
     .n_tokens = self->tokens_in_step, .n_correct = self->correct_in_step,
+    .has_teacher = tandem_train_stage_has_teacher (self->stage),
+    .hidden_loss = tandem_train_stage_get_hidden_loss (self->stage) / n,
     .learning_rate = step.learning_rate, .norm = norm, .max_in_flight = self->max_in_flight
   };
 
@@ -341,8 +277,10 @@ run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
   gst_buffer_unmap (rows, &in);
   if (up != NULL)
     gst_buffer_unmap (up, &out);
-  if (!ok)
+  if (!ok) {
+    g_prefix_error (error, "step %" G_GUINT64_FORMAT ": ", self->step + 1);
     return FALSE;
+  }
 
   self->loss_in_step += info.loss;
   self->correct_in_step = info.n_correct < 0 ? -1 : self->correct_in_step + info.n_correct;
@@ -407,30 +345,6 @@ finish_step (BertTrainer *self, GError **error)
   return update (self, info.n_sequences, info.squared_norm, error);
 }
 
-/* The first stage says how all of them train. */
-static gboolean
-lead (BertTrainer *self, GError **error)
-{
-  if (self->row_size > 0) {
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                         "the stage before this one does not train: set trainable=true there, "
-                         "too");
-    return FALSE;
-  }
-  self->is_first = TRUE;
-  self->has_info = TRUE;
-  self->info = self->settings.info;
-  self->info.first_step = self->step;
-  if (bert_trainer_is_masked_lm (self))
-    return TRUE;
-  if (!self->callbacks.push_down (tandem_event_new_training (&self->info), self->user_data)) {
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                         "what is behind this stage does not train");
-    return FALSE;
-  }
-  return wait_for_announcement (self, error);
-}
-
 /* Whether the step has all of its micro-batches. */
 static gboolean
 is_step_full (BertTrainer *self)
@@ -464,7 +378,7 @@ gboolean
 bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
 {
   *skip = FALSE;
-  if (!self->has_info && !lead (self, error))
+  if (!self->has_info ? !bert_trainer_lead (self, error) : !bert_trainer_settle (self, error))
     return FALSE;
   if (self->is_first && self->n_skipped < self->n_to_skip) {
     self->n_skipped++;
@@ -477,6 +391,18 @@ bert_trainer_begin (BertTrainer *self, gboolean *skip, GError **error)
       (!finish_step (self, error) || !save_all (self, error)))
     return FALSE;
   return TRUE;
+}
+
+/* Where in the training the next forward pass is. With 1f1b micro-batches before it may be in
+ * flight, each of which will be a step. */
+static void
+prefix_place (BertTrainer *self, GError **error)
+{
+  guint64 ahead = self->info.schedule == TANDEM_SCHEDULE_1F1B
+      ? tandem_train_stage_get_n_in_flight (self->stage) : 0;
+
+  g_prefix_error (error, "step %" G_GUINT64_FORMAT ", micro-batch %" G_GUINT64_FORMAT ": ",
+                  self->step + ahead + 1, self->next_micro_batch);
 }
 
 gboolean
@@ -492,8 +418,10 @@ bert_trainer_forward (BertTrainer *self, gconstpointer input, const TandemBatchM
   Shape *shape;
 
   if (!tandem_train_stage_forward (self->stage, self->next_micro_batch, input, meta->n_sequences,
-                                   meta->offsets, meta->ids, output, error))
+                                   meta->offsets, meta->ids, output, error)) {
+    prefix_place (self, error);
     return FALSE;
+  }
   shape = g_new (Shape, 1);
   *shape = (Shape) { self->next_micro_batch, meta->offsets[meta->n_sequences], meta->n_sequences };
   g_queue_push_tail (&self->shapes, shape);
@@ -512,8 +440,10 @@ bert_trainer_masked_step (BertTrainer *self, const gint32 *ids, const TandemBatc
   TandemLoss loss = { 0 };
 
   if (!tandem_train_stage_masked_step (self->stage, ids, meta->n_sequences, meta->offsets,
-                                       meta->ids, &loss, error))
+                                       meta->ids, &loss, error)) {
+    prefix_place (self, error);
     return FALSE;
+  }
   self->next_micro_batch++;
   self->n_in_step++;
   self->sequences_in_step += meta->n_sequences;
@@ -521,23 +451,6 @@ bert_trainer_masked_step (BertTrainer *self, const gint32 *ids, const TandemBatc
   self->tokens_in_step += loss.n_rows;
   self->correct_in_step += loss.n_correct;
   self->max_in_flight = 1;
-  return TRUE;
-}
-
-/* A stage that follows must be where the first one is. */
-static gboolean
-follow (BertTrainer *self, const TandemTrainingInfo *info, GError **error)
-{
-  if (info->first_step != self->step) {
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                 "the first stage goes on after step %" G_GUINT64_FORMAT ", the checkpoint of "
-                 "this one (%s) is of step %" G_GUINT64_FORMAT, info->first_step,
-                 self->settings.checkpoint != NULL ? self->settings.checkpoint : "none",
-                 self->step);
-    return FALSE;
-  }
-  self->info = *info;
-  self->has_info = TRUE;
   return TRUE;
 }
 
@@ -549,26 +462,26 @@ bert_trainer_take_event (BertTrainer *self, GstEvent *event, gboolean *not_mine,
   guint64 number;
 
   *not_mine = FALSE;
-  if (tandem_event_parse_training (event, &info)) {
-    if (!follow (self, &info, error))
-      return FALSE;
-    return self->callbacks.push_down (gst_event_ref (event), self->user_data);
-  }
+  if (tandem_event_parse_training (event, &info))
+    return bert_trainer_follow (self, info, error);
   if (tandem_event_parse_drain (event, &number))
     /* Those behind begin to drain at once; their gradients come meanwhile. */
-    return self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
+    return bert_trainer_settle (self, error) &&
+        self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
         reduce (self, 0, error);
   if (tandem_event_parse_step (event, &step)) {
     if (step.n_sequences == 0) {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "a step has no sequences");
       return FALSE;
     }
-    if (!update (self, step.n_sequences, step.squared_norm, error))
+    if (!bert_trainer_settle (self, error) ||
+        !update (self, step.n_sequences, step.squared_norm, error))
       return FALSE;
     return self->callbacks.push_down (gst_event_ref (event), self->user_data);
   }
   if (tandem_event_parse_checkpoint (event, &number))
-    return self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
+    return bert_trainer_settle (self, error) &&
+        self->callbacks.push_down (gst_event_ref (event), self->user_data) &&
         save (self, error);
   *not_mine = TRUE;
   return TRUE;

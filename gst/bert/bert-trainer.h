@@ -16,7 +16,10 @@ typedef struct
 {
   gboolean trainable;
   TandemTrainingInfo info;      /* of the first stage; the others follow what it sends */
-  TandemTrainOptions options;
+  TandemTrainOptions options;   /* without a teacher */
+  char *hidden_teacher;         /* folder of a model, or NULL */
+  char *hidden_layers;          /* as TandemTrainOptions.teacher_layers */
+  double hidden_weight;
   char *checkpoint;             /* file, or NULL */
   guint64 checkpoint_interval;  /* steps */
   gboolean resume;
@@ -28,6 +31,8 @@ typedef struct
   guint64 step;                 /* counted from 1 */
   guint64 n_sequences;          /* of this step */
   double loss;                  /* mean over them; of a masked language model, over its tokens */
+  gboolean has_teacher;
+  double hidden_loss;           /* mean over the sequences, with its weight */
   guint64 n_tokens;             /* masked tokens of this step; 0: not a masked language model */
   gint64 n_correct;             /* of the sequences, or tokens; -1: not a classification */
   double learning_rate;
@@ -40,6 +45,7 @@ typedef struct
   gboolean (*push_up) (GstEvent *event, gpointer user_data);
   gboolean (*push_down) (GstEvent *event, gpointer user_data);
   void (*report) (const BertTrainerReport *report, gpointer user_data);
+  void (*went_back) (guint64 from, guint64 to, gpointer user_data);     /* steps */
 } BertTrainerCallbacks;
 
 typedef struct _BertTrainer BertTrainer;
@@ -54,6 +60,10 @@ BertTrainer *bert_trainer_new (TandemModel *model, guint first, guint last,
                                GError **error);
 
 void bert_trainer_free (BertTrainer *self);
+
+/* Goes on from the checkpoint, where there is one and the settings say so. Where other stages lack
+ * it, this one goes back to the one before it when training begins. */
+gboolean bert_trainer_resume (BertTrainer *self, GError **error);
 
 TandemTrainStage *bert_trainer_get_stage (BertTrainer *self);
 

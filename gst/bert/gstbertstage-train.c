@@ -29,16 +29,50 @@ report (const BertTrainerReport *report, gpointer user_data)
       report->n_correct, "learning-rate", G_TYPE_DOUBLE, report->learning_rate, "norm",
       G_TYPE_DOUBLE, report->norm, "in-flight", G_TYPE_UINT, report->max_in_flight, NULL);
 
+  if (report->has_teacher)
+    gst_structure_set (s, "hidden-loss", G_TYPE_DOUBLE, report->hidden_loss, NULL);
   if (bert_trainer_is_masked_lm (GST_BERT_STAGE (user_data)->trainer))
     gst_structure_set (s, "tokens", G_TYPE_UINT64, report->n_tokens, NULL);
   gst_element_post_message (user_data, gst_message_new_element (GST_OBJECT (user_data), s));
+}
+
+static void
+went_back (guint64 from, guint64 to, gpointer user_data)
+{
+  g_autofree char *newest = g_strdup_printf ("%" G_GUINT64_FORMAT, from);
+  g_autofree char *step = g_strdup_printf ("%" G_GUINT64_FORMAT, to);
+
+  GST_ELEMENT_INFO (user_data, RESOURCE, SYNC,
+                    (_("Training goes on after step %s: of step %s not every stage has a "
+                       "checkpoint."), step, newest), (NULL));
+}
+
+gboolean
+gst_bert_stage_check_training (const BertTrainerSettings *settings, TandemPrecision precision,
+                               guint n_threads, GError **error)
+{
+  gboolean has_teacher = settings->hidden_teacher != NULL && *settings->hidden_teacher != '\0';
+
+  if (!settings->trainable && (has_teacher || settings->options.masked_lm)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                 "%s: set trainable=true, too", has_teacher
+                 ? "hidden-teacher is for training" : "task=masked-lm is a task of training");
+    return FALSE;
+  }
+  if (settings->trainable && (precision != TANDEM_PRECISION_F32 || n_threads != 1)) {
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                         "a stage trains in float32 and on one thread: leave precision and "
+                         "threads alone, and split the layers over more stages instead");
+    return FALSE;
+  }
+  return TRUE;
 }
 
 gboolean
 gst_bert_stage_open_trainer (GstBertStage *self, TandemModel *model, guint first, guint last,
                              const BertTrainerSettings *settings, GError **error)
 {
-  static const BertTrainerCallbacks callbacks = { push_up, push_down, report };
+  static const BertTrainerCallbacks callbacks = { push_up, push_down, report, went_back };
   BertTrainer *trainer =
       bert_trainer_new (model, first, last, settings, &callbacks, self, error);
 
@@ -46,6 +80,18 @@ gst_bert_stage_open_trainer (GstBertStage *self, TandemModel *model, guint first
   self->trainer = trainer;
   GST_OBJECT_UNLOCK (self);
   return trainer != NULL;
+}
+
+gboolean
+gst_bert_stage_resume (GstBertStage *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (bert_trainer_resume (self->trainer, &error))
+    return TRUE;
+  GST_ELEMENT_ERROR (self, RESOURCE, READ,
+                     (_("The checkpoint to resume cannot be used: %s"), error->message), (NULL));
+  return FALSE;
 }
 
 static GstFlowReturn
@@ -92,12 +138,30 @@ gst_bert_stage_train_end (GstBertStage *self)
   return bert_trainer_end (self->trainer, &error) ? GST_FLOW_OK : fail (self, error);
 }
 
+/* A stage that only runs would change what those that train learn from. */
+static gboolean
+refuse_training (GstBertStage *self, GstEvent *event)
+{
+  TandemTrainingInfo info;
+
+  if (!tandem_event_parse_training (event, &info))
+    return FALSE;
+  GST_ELEMENT_ERROR (self, STREAM, WRONG_TYPE,
+                     (_("The stage before this one trains, this one does not: set trainable=true "
+                        "here, too.")), (NULL));
+  return TRUE;
+}
+
 gboolean
 gst_bert_stage_train_event (GstBertStage *self, GstEvent *event, gboolean *ok)
 {
   g_autoptr (GError) error = NULL;
   gboolean not_mine = TRUE;
 
+  if (self->trainer == NULL) {
+    *ok = !refuse_training (self, event);
+    return *ok;
+  }
   *ok = TRUE;
   switch (GST_EVENT_TYPE (event)) {
     case GST_EVENT_EOS:
@@ -120,4 +184,16 @@ gst_bert_stage_train_event (GstBertStage *self, GstEvent *event, gboolean *ok)
   if (error != NULL)
     fail (self, error);
   return *ok && not_mine;
+}
+
+gboolean
+gst_bert_stage_take_gradient (GstBertStage *self, GstEvent *event)
+{
+  TandemGradientInfo info;
+  GstBuffer *rows;
+
+  if (self->trainer == NULL || !tandem_event_parse_gradient (event, &info, &rows))
+    return FALSE;
+  bert_trainer_add_gradient (self->trainer, event);
+  return TRUE;
 }

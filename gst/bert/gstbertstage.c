@@ -23,6 +23,9 @@
  * the mean loss before it was clipped) and `in-flight` (guint, the most micro-batches that the
  * stage kept at once).
  *
+ * With #GstBertStage:hidden-teacher the stage that takes tokens learns hidden states of that model,
+ * too, and `hidden-loss` (double, the mean over the sequences) in `tandem-step` says how far they are.
+ *
  * With #GstBertStage:task masked-lm it is a masked language model, with all layers in one stage
  * and nothing behind it: it masks tokens itself and learns to predict them, needs no labels, and
  * gives no buffers. In `tandem-step` `loss` is then the mean over masked tokens, `correct` how many
@@ -152,44 +155,6 @@ gst_bert_stage_finalize (GObject *object)
   G_OBJECT_CLASS (gst_bert_stage_parent_class)->finalize (object);
 }
 
-/* What the stage takes and gives, from the model. */
-static gboolean
-describe_streams (GstBertStage *self, TandemModel *model, guint first, guint last,
-                  GError **error)
-{
-  const TandemModelConfig *config = tandem_model_get_config (model);
-  const char *fingerprint = tandem_model_get_fingerprint (model);
-
-  if (first == 0) {
-    g_autoptr (TandemTokenizer) tokenizer = tandem_model_get_tokenizer (model, error);
-
-    if (tokenizer == NULL)
-      return FALSE;
-    self->input.kind = TANDEM_STREAM_TOKENS;
-    g_strlcpy (self->input.fingerprint, tandem_tokenizer_get_fingerprint (tokenizer),
-               sizeof self->input.fingerprint);
-  } else {
-    self->input.kind = TANDEM_STREAM_ACTIVATIONS;
-    g_strlcpy (self->input.fingerprint, fingerprint, sizeof self->input.fingerprint);
-    self->input.layer = first;
-    self->input.width = config->hidden_size;
-    self->input.format = TANDEM_ROW_FORMAT_F32LE;
-  }
-
-  g_strlcpy (self->output.fingerprint, fingerprint, sizeof self->output.fingerprint);
-  if (last + 1 == config->n_layers) {
-    self->output.kind = TANDEM_STREAM_LOGITS;
-    self->output.classes = config->n_classes;
-    self->output.labels = g_strdupv (config->labels);
-  } else {
-    self->output.kind = TANDEM_STREAM_ACTIVATIONS;
-    self->output.layer = last + 1;
-    self->output.width = config->hidden_size;
-    self->output.format = TANDEM_ROW_FORMAT_F32LE;
-  }
-  return TRUE;
-}
-
 static gboolean
 open_stage (GstBertStage *self, const char *path, const char *layers, guint n_threads,
             TandemPrecision precision, const BertTrainerSettings *training, GError **error)
@@ -205,18 +170,9 @@ open_stage (GstBertStage *self, const char *path, const char *layers, guint n_th
                                   &last, error))
     return FALSE;
   self->last_layer = last;
-  if (training->options.masked_lm && !training->trainable) {
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                         "task=masked-lm is a task of training: set trainable=true, too");
+  if (!gst_bert_stage_check_training (training, precision, n_threads, error))
     return FALSE;
-  }
   if (training->trainable) {
-    if (precision != TANDEM_PRECISION_F32 || n_threads != 1) {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                           "a stage trains in float32 and on one thread: leave precision and "
-                           "threads alone, and split the layers over more stages instead");
-      return FALSE;
-    }
     if (!gst_bert_stage_open_trainer (self, model, first, last, training, error))
       return FALSE;
   } else {
@@ -225,7 +181,7 @@ open_stage (GstBertStage *self, const char *path, const char *layers, guint n_th
     if (self->stage == NULL)
       return FALSE;
   }
-  return describe_streams (self, model, first, last, error);
+  return gst_bert_stage_describe_streams (self, model, first, last, error);
 }
 
 static gboolean
@@ -283,60 +239,11 @@ gst_bert_stage_start (GstBaseTransform *trans)
     gst_bert_stage_stop (trans);
     return FALSE;
   }
-  return TRUE;
-}
-
-static GstCaps *
-gst_bert_stage_transform_caps (GstBaseTransform *trans, GstPadDirection direction, GstCaps *caps,
-                               GstCaps *filter)
-{
-  GstBertStage *self = GST_BERT_STAGE (trans);
-  GstPad *other = direction == GST_PAD_SINK ? GST_BASE_TRANSFORM_SRC_PAD (trans)
-      : GST_BASE_TRANSFORM_SINK_PAD (trans);
-  GstCaps *result;
-
-  /* The sink takes any stream here, and set_caps() refuses the wrong one with a
-   * sentence, where a caps query could only say no. */
-  if (direction == GST_PAD_SINK && (self->stage != NULL || self->trainer != NULL))
-    result = tandem_stream_info_to_caps (&self->output);
-  else
-    result = gst_pad_get_pad_template_caps (other);
-  if (filter != NULL) {
-    GstCaps *both = gst_caps_intersect_full (filter, result, GST_CAPS_INTERSECT_FIRST);
-
-    gst_caps_unref (result);
-    result = both;
-  }
-  return result;
-}
-
-static gboolean
-gst_bert_stage_set_caps (GstBaseTransform *trans, GstCaps *in_caps, GstCaps *out_caps)
-{
-  GstBertStage *self = GST_BERT_STAGE (trans);
-  g_auto (TandemStreamInfo) info = { 0 };
-  g_autofree char *got = NULL;
-  g_autofree char *wanted = tandem_stream_info_describe (&self->input);
-  g_autoptr (GError) error = NULL;
-
-  if (!tandem_stream_info_from_caps (&info, in_caps, &error)) {
-    GST_ELEMENT_ERROR (self, STREAM, FORMAT, (_("The stream before this stage is not valid.")),
-                       ("%s", error->message));
+  if (self->trainer != NULL && !gst_bert_stage_resume (self)) {
+    gst_bert_stage_stop (trans);
     return FALSE;
   }
-  if (tandem_stream_info_is_equal (&info, &self->input))
-    return TRUE;
-
-  got = tandem_stream_info_describe (&info);
-  if (info.kind == TANDEM_STREAM_TOKENS && self->input.kind == TANDEM_STREAM_TOKENS)
-    GST_ELEMENT_ERROR (self, STREAM, WRONG_TYPE,
-                       (_("The vocabulary of the tokens is not this model's: give tokenize the "
-                          "same model.")), ("this stage takes %s; it gets %s", wanted, got));
-  else
-    GST_ELEMENT_ERROR (self, STREAM, WRONG_TYPE,
-                       (_("This stage takes %s, but the one before it gives %s."), wanted, got),
-                       ("check model= and layers= of both"));
-  return FALSE;
+  return TRUE;
 }
 
 static TandemBatchMeta *
@@ -463,19 +370,11 @@ static gboolean
 gst_bert_stage_sink_event (GstBaseTransform *trans, GstEvent *event)
 {
   GstBertStage *self = GST_BERT_STAGE (trans);
-  TandemTrainingInfo info;
   gboolean ok;
 
-  if (self->trainer != NULL && !gst_bert_stage_train_event (self, event, &ok)) {
+  if (!gst_bert_stage_train_event (self, event, &ok)) {
     gst_event_unref (event);
     return ok;
-  }
-  if (self->trainer == NULL && tandem_event_parse_training (event, &info)) {
-    GST_ELEMENT_ERROR (self, STREAM, WRONG_TYPE,
-                       (_("The stage before this one trains, this one does not: set "
-                          "trainable=true here, too.")), (NULL));
-    gst_event_unref (event);
-    return FALSE;
   }
   switch (GST_EVENT_TYPE (event)) {
     case GST_EVENT_FLUSH_START:
@@ -493,13 +392,8 @@ gst_bert_stage_sink_event (GstBaseTransform *trans, GstEvent *event)
 static gboolean
 gst_bert_stage_src_event (GstBaseTransform *trans, GstEvent *event)
 {
-  GstBertStage *self = GST_BERT_STAGE (trans);
-  TandemGradientInfo info;
-  GstBuffer *rows;
-
-  if (self->trainer == NULL || !tandem_event_parse_gradient (event, &info, &rows))
+  if (!gst_bert_stage_take_gradient (GST_BERT_STAGE (trans), event))
     return GST_BASE_TRANSFORM_CLASS (gst_bert_stage_parent_class)->src_event (trans, event);
-  bert_trainer_add_gradient (self->trainer, event);
   gst_event_unref (event);
   return TRUE;
 }
@@ -518,21 +412,8 @@ gst_bert_stage_change_state (GstElement *element, GstStateChange transition)
 static gboolean
 gst_bert_stage_query (GstBaseTransform *trans, GstPadDirection direction, GstQuery *query)
 {
-  GstBertStage *self = GST_BERT_STAGE (trans);
-
-  if (direction == GST_PAD_SINK && tandem_query_is_accepted (query)) {
-    g_autoptr (GstCaps) caps = NULL;
-    gboolean is_open;
-
-    GST_OBJECT_LOCK (self);
-    is_open = self->stage != NULL || self->trainer != NULL;
-    GST_OBJECT_UNLOCK (self);
-    if (!is_open)
-      return FALSE;
-    caps = tandem_stream_info_to_caps (&self->input);
-    tandem_query_set_accepted (query, caps, self->last_layer);
-    return TRUE;
-  }
+  if (direction == GST_PAD_SINK && tandem_query_is_accepted (query))
+    return gst_bert_stage_answer_accepted (GST_BERT_STAGE (trans), query);
   return GST_BASE_TRANSFORM_CLASS (gst_bert_stage_parent_class)->query (trans, direction, query);
 }
 

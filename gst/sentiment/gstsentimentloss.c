@@ -72,6 +72,8 @@ struct _GstSentimentLoss
   guint classes;
   guint64 next_micro_batch;
   gboolean trains;              /* a tandem-training event came */
+  gboolean is_step_each;        /* each micro-batch is a step */
+  guint64 n_steps;              /* done before the next micro-batch, of all runs */
   TandemLoss total;
 };
 
@@ -329,13 +331,15 @@ gst_sentiment_loss_render (GstBaseSink *base, GstBuffer *buffer)
   /* The sender need not keep it: a stream that trains is not resumed. */
   tandem_batch_meta_complete (meta);
   if (!ok) {
+    g_autofree char *step = g_strdup_printf ("%" G_GUINT64_FORMAT, self->n_steps + 1);
     g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, self->next_micro_batch);
 
     GST_ELEMENT_ERROR (self, STREAM, FAILED,
-                       (_("The loss of micro-batch %s cannot be computed: %s"), number,
-                        error->message), (NULL));
+                       (_("The loss of step %s, micro-batch %s, cannot be computed: %s"), step,
+                        number, error->message), (NULL));
     return GST_FLOW_ERROR;
   }
+  self->n_steps += self->is_step_each;
   if (!gst_pad_push_event (GST_BASE_SINK_PAD (self),
                            tandem_event_new_gradient (&info, gradient))) {
     GST_ELEMENT_ERROR (self, STREAM, FAILED,
@@ -358,11 +362,14 @@ post_summary (GstSentimentLoss *self)
   gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), s));
 }
 
-/* Tells all stages how many are behind them. */
+/* Tells all stages how many are behind them, and where all can go on: the last step that came
+ * this far. */
 static gboolean
-announce (GstSentimentLoss *self)
+announce (GstSentimentLoss *self, const TandemTrainingInfo *training)
 {
-  TandemGradientInfo info = { .micro_batch = TANDEM_GRADIENT_ANNOUNCEMENT, .n_correct = -1 };
+  TandemGradientInfo info = {
+    .micro_batch = TANDEM_GRADIENT_ANNOUNCEMENT, .n_correct = -1, .step = training->first_step
+  };
   g_autoptr (GstBuffer) nothing = gst_buffer_new ();
 
   self->trains = TRUE;
@@ -374,9 +381,16 @@ gst_sentiment_loss_event (GstBaseSink *base, GstEvent *event)
 {
   GstSentimentLoss *self = GST_SENTIMENT_LOSS (base);
   TandemTrainingInfo info;
+  TandemStepInfo step;
 
-  if (tandem_event_parse_training (event, &info) && !announce (self))
-    GST_WARNING_OBJECT (self, "nobody takes gradients");
+  if (tandem_event_parse_training (event, &info)) {
+    self->is_step_each = info.schedule == TANDEM_SCHEDULE_1F1B;
+    self->n_steps = info.first_step;
+    if (!announce (self, &info))
+      GST_WARNING_OBJECT (self, "nobody takes gradients");
+  } else if (tandem_event_parse_step (event, &step)) {
+    self->n_steps = step.step + 1;
+  }
   if (GST_EVENT_TYPE (event) == GST_EVENT_EOS)
     post_summary (self);
   else if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_STOP)

@@ -5,7 +5,9 @@
 
 #include <gst/gst.h>
 
+#include "net/tandem-advertiser.h"
 #include "net/tandem-cluster-key.h"
+#include "net/tandem-sender.h"
 #include "stream/tandem-caps.h"
 
 G_BEGIN_DECLS
@@ -13,7 +15,6 @@ G_BEGIN_DECLS
 #define GST_TCPACT_CAPS \
   TANDEM_CAPS_TOKENS ";" TANDEM_CAPS_ACTIVATIONS ";" TANDEM_CAPS_LOGITS
 
-#define GST_TCPACT_DEFAULT_HOST "127.0.0.1"
 #define GST_TCPACT_DEFAULT_MAX_PAYLOAD (64 * 1024 * 1024)
 
 GST_ELEMENT_REGISTER_DECLARE (tcpactsink);
@@ -23,5 +24,12 @@ gboolean gst_tcpact_load_key (const char *path, gboolean insecure, TandemCluster
                               GError **error);
 void gst_tcpact_post (GstElement *element, GstMessageType type, const GError *error,
                       const char *state);
+
+/* gsttcpact-discovery.c */
+void gst_tcpact_post_search (GstElement *element, TandemSearchState state,
+                             TandemCandidate *candidate, guint n_candidates,
+                             const GError *reason);
+TandemAdvertiser *gst_tcpact_advertise (GstElement *element, const TandemServiceInfo *service,
+                                        GInetAddress *address, guint port);
 
 G_END_DECLS

@@ -15,6 +15,12 @@
  * again: no result is lost and none appears twice. EOS is posted when
  * everything is acknowledged.
  *
+ * Without #GstTcpactSink:host it looks for a device that takes what its caps say: among those
+ * that are listed (#GstTcpactSink:peers, the environment variable TANDEM_PEERS, the file
+ * tandem/peers in the user's configuration folder), then among those that announce themselves by
+ * mDNS. When that device fails or stops, what was not acknowledged goes to another one. Element
+ * messages `tandem-discovery` tell about it.
+ *
  * An element downstream of the receiver that waits for more buffers than
  * #GstTcpactSink:window or #GstTcpactSink:window-bytes before it lets go of the first
  * would wait for ever.
@@ -22,6 +28,9 @@
  * Beyond loopback the connection is protected with TLS 1.3 and the cluster key of
  * this device (`tandem key`), which the receiver has to have, too; see
  * #GstTcpactSink:key.
+ *
+ * Rows of activations go as they are, bit for bit, unless #GstTcpactSink:wire-format says
+ * otherwise; the receiver makes float32 of them again.
  *
  * Events of training that arrive go to the receiver in order with the buffers, and the
  * gradients that it sends back go upstream as `tandem-gradient` events, in a
@@ -42,17 +51,21 @@
 
 #include "gsttcpact.h"
 #include "net/tandem-sender.h"
+#include "tcpact-rows.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_tcpact_sink_debug);
 #define GST_CAT_DEFAULT gst_tcpact_sink_debug
 
-#define DEFAULT_HOST GST_TCPACT_DEFAULT_HOST
+#define DEFAULT_HOST NULL
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
 #define DEFAULT_KEY NULL
 #define DEFAULT_INSECURE FALSE
+#define DEFAULT_WIRE_FORMAT TANDEM_ROW_FORMAT_F32LE
 #define DEFAULT_WINDOW 8
 #define DEFAULT_WINDOW_BYTES (2 * 1024 * 1024)
 #define DEFAULT_RECONNECT_TIMEOUT 10000
+#define DEFAULT_PEERS NULL
+#define DEFAULT_DISCOVERY_TIMEOUT 30000
 #define DEFAULT_MAX_PAYLOAD GST_TCPACT_DEFAULT_MAX_PAYLOAD
 
 enum
@@ -62,10 +75,13 @@ enum
   PROP_PORT,
   PROP_KEY,
   PROP_INSECURE,
+  PROP_WIRE_FORMAT,
   PROP_WINDOW,
   PROP_WINDOW_BYTES,
   PROP_RECONNECT_TIMEOUT,
   PROP_MAX_PAYLOAD,
+  PROP_PEERS,
+  PROP_DISCOVERY_TIMEOUT,
 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE (
@@ -80,10 +96,13 @@ struct _GstTcpactSink
   guint port;
   char *key;                    /* (nullable) */
   gboolean insecure;
+  TandemRowFormat wire_format;
   guint window;
   guint64 window_bytes;
   guint reconnect_timeout;
   guint max_payload;
+  char *peers;
+  guint discovery_timeout;
 
   /* object lock */
   GCancellable *cancellable;
@@ -94,11 +113,14 @@ struct _GstTcpactSink
   /* set in start, gone in stop; replaced by the streaming thread after an EOS */
   TandemSender *sender;
   gint failed;                  /* atomic: the error was posted */
+  TandemDiscovery *discovery;   /* set in start, gone in stop; NULL: host says where to */
 
   /* streaming thread only */
   gboolean finished;            /* the sender's stream is complete */
   gboolean has_stream;
-  TandemStreamInfo info;
+  TandemStreamInfo info;        /* of what is sent */
+  gboolean encodes;             /* what comes has rows in float32, what is sent has not */
+  TandemRowPool *rows;
   GstEvent *training;           /* (nullable): what the stages agree on */
 };
 
@@ -144,9 +166,10 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
 
   g_object_class_install_property (object_class, PROP_HOST,
       g_param_spec_string ("host", "Host",
-          "Name or address of the device that receives", DEFAULT_HOST, flags));
+          "Name or address of the device that receives (NULL = one that is found: in peers, "
+          "TANDEM_PEERS, the file tandem/peers, or by mDNS)", DEFAULT_HOST, flags));
   g_object_class_install_property (object_class, PROP_PORT,
-      g_param_spec_uint ("port", "Port", "TCP port of the device that receives",
+      g_param_spec_uint ("port", "Port", "TCP port of the device that receives, with host",
           1, G_MAXUINT16, DEFAULT_PORT, flags));
   g_object_class_install_property (object_class, PROP_KEY,
       g_param_spec_string ("key", "Cluster key",
@@ -157,6 +180,10 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
       g_param_spec_boolean ("insecure", "Insecure",
           "Send beyond loopback without a key although anybody can read along",
           DEFAULT_INSECURE, flags));
+  g_object_class_install_property (object_class, PROP_WIRE_FORMAT,
+      g_param_spec_enum ("wire-format", "Wire format",
+          "How rows of activations are sent: all but f32 save bytes and cost accuracy",
+          tcpact_wire_format_get_type (), DEFAULT_WIRE_FORMAT, flags));
   g_object_class_install_property (object_class, PROP_WINDOW,
       g_param_spec_uint ("window", "Window",
           "Micro-batches that may be unacknowledged before the pipeline waits",
@@ -167,13 +194,21 @@ gst_tcpact_sink_class_init (GstTcpactSinkClass *klass)
           "may be in any case", 0, G_MAXUINT64, DEFAULT_WINDOW_BYTES, flags));
   g_object_class_install_property (object_class, PROP_RECONNECT_TIMEOUT,
       g_param_spec_uint ("reconnect-timeout", "Reconnect timeout",
-          "Milliseconds without a working connection, at the start or later, after which to "
-          "give up (0 = after the first failure)",
+          "With host: milliseconds without a working connection, at the start or later, after "
+          "which to give up (0 = after the first failure)",
           0, G_MAXINT, DEFAULT_RECONNECT_TIMEOUT, flags));
   g_object_class_install_property (object_class, PROP_MAX_PAYLOAD,
       g_param_spec_uint ("max-payload", "Maximum payload",
           "Bytes of the largest micro-batch that is sent; the receiver may take less",
           1, G_MAXUINT, DEFAULT_MAX_PAYLOAD, flags));
+  g_object_class_install_property (object_class, PROP_PEERS,
+      g_param_spec_string ("peers", "Peers",
+          "Without host: devices to try before those that mDNS finds, as \"host:port,host:port\"",
+          DEFAULT_PEERS, flags));
+  g_object_class_install_property (object_class, PROP_DISCOVERY_TIMEOUT,
+      g_param_spec_uint ("discovery-timeout", "Discovery timeout",
+          "Without host: milliseconds without a device that takes the stream after which to give "
+          "up (0 = never)", 0, G_MAXINT, DEFAULT_DISCOVERY_TIMEOUT, flags));
 
   element_class->query = GST_DEBUG_FUNCPTR (gst_tcpact_sink_element_query);
 
@@ -199,6 +234,7 @@ gst_tcpact_sink_init (GstTcpactSink *self)
   /* A kept sample would keep the receipts of a buffer that was dropped. */
   gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);
   self->cancellable = g_cancellable_new ();
+  self->rows = tandem_row_pool_new ();
 }
 
 static void
@@ -208,8 +244,10 @@ gst_tcpact_sink_finalize (GObject *object)
 
   g_free (self->host);
   g_free (self->key);
+  g_free (self->peers);
   g_object_unref (self->cancellable);
   tandem_stream_info_clear (&self->info);
+  tandem_row_pool_free (self->rows);
   gst_clear_event (&self->training);
   G_OBJECT_CLASS (gst_tcpact_sink_parent_class)->finalize (object);
 }
@@ -224,10 +262,6 @@ gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GP
     case PROP_HOST:
       g_free (self->host);
       self->host = g_value_dup_string (value);
-      if (self->host == NULL || self->host[0] == '\0') {
-        g_free (self->host);
-        self->host = g_strdup (DEFAULT_HOST);
-      }
       break;
     case PROP_PORT:
       self->port = g_value_get_uint (value);
@@ -238,6 +272,9 @@ gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GP
       break;
     case PROP_INSECURE:
       self->insecure = g_value_get_boolean (value);
+      break;
+    case PROP_WIRE_FORMAT:
+      self->wire_format = g_value_get_enum (value);
       break;
     case PROP_WINDOW:
       self->window = g_value_get_uint (value);
@@ -250,6 +287,13 @@ gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GP
       break;
     case PROP_MAX_PAYLOAD:
       self->max_payload = g_value_get_uint (value);
+      break;
+    case PROP_PEERS:
+      g_free (self->peers);
+      self->peers = g_value_dup_string (value);
+      break;
+    case PROP_DISCOVERY_TIMEOUT:
+      self->discovery_timeout = g_value_get_uint (value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -276,6 +320,9 @@ gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSp
     case PROP_INSECURE:
       g_value_set_boolean (value, self->insecure);
       break;
+    case PROP_WIRE_FORMAT:
+      g_value_set_enum (value, self->wire_format);
+      break;
     case PROP_WINDOW:
       g_value_set_uint (value, self->window);
       break;
@@ -287,6 +334,12 @@ gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSp
       break;
     case PROP_MAX_PAYLOAD:
       g_value_set_uint (value, self->max_payload);
+      break;
+    case PROP_PEERS:
+      g_value_set_string (value, self->peers);
+      break;
+    case PROP_DISCOVERY_TIMEOUT:
+      g_value_set_uint (value, self->discovery_timeout);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -304,8 +357,10 @@ gst_tcpact_sink_fail (GstTcpactSink *self, TandemSender *sender, const GError *e
   if (!g_atomic_int_compare_and_exchange (&self->failed, 0, 1))
     return;
   GST_OBJECT_LOCK (self);
-  state = g_strdup_printf ("to %s port %u, micro-batches not acknowledged: %u", self->host,
-                           self->port, n_pending);
+  state = self->discovery != NULL
+      ? g_strdup_printf ("to a device that is found, micro-batches not acknowledged: %u", n_pending)
+      : g_strdup_printf ("to %s port %u, micro-batches not acknowledged: %u", self->host,
+                         self->port, n_pending);
   GST_OBJECT_UNLOCK (self);
   gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error, state);
 }
@@ -314,6 +369,13 @@ static void
 on_sender_failed (TandemSender *sender, const GError *error, gpointer user_data)
 {
   gst_tcpact_sink_fail (user_data, sender, error);
+}
+
+static void
+on_search (TandemSender *sender, TandemSearchState state, TandemCandidate *candidate,
+           guint n_candidates, const GError *reason, gpointer user_data)
+{
+  gst_tcpact_post_search (GST_ELEMENT (user_data), state, candidate, n_candidates, reason);
 }
 
 /* In the sender's thread for gradients. */
@@ -342,11 +404,17 @@ on_gradient (TandemSender *sender, const TandemGradientInfo *info, GstBuffer *ro
 static void
 gst_tcpact_sink_open (GstTcpactSink *self)
 {
+  guint discovery_timeout;
+
   GST_OBJECT_LOCK (self);
-  self->sender = tandem_sender_new (self->host, self->port, self->window, self->window_bytes,
-                                    self->reconnect_timeout, self->max_payload);
+  self->sender = tandem_sender_new (self->discovery != NULL ? NULL : self->host, self->port,
+                                    self->window, self->window_bytes, self->reconnect_timeout,
+                                    self->max_payload);
   tandem_sender_set_security (self->sender, self->cluster_key, self->insecure);
+  discovery_timeout = self->discovery_timeout;
   GST_OBJECT_UNLOCK (self);
+  if (self->discovery != NULL)
+    tandem_sender_set_discovery (self->sender, self->discovery, discovery_timeout, on_search);
   self->finished = FALSE;
   g_atomic_int_set (&self->failed, 0);
   tandem_sender_set_gradient_func (self->sender, on_gradient);
@@ -365,6 +433,29 @@ gst_tcpact_sink_close (GstTcpactSink *self)
     return;
   tandem_sender_stop (sender);
   g_object_unref (sender);
+}
+
+/* Without a host one is looked for. */
+static gboolean
+gst_tcpact_sink_start_discovery (GstTcpactSink *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *peers = NULL;
+  gboolean has_host;
+
+  GST_OBJECT_LOCK (self);
+  has_host = self->host != NULL && self->host[0] != '\0';
+  peers = g_strdup (self->peers);
+  GST_OBJECT_UNLOCK (self);
+  if (has_host)
+    return TRUE;
+  self->discovery = tandem_discovery_new (peers, &error);
+  if (self->discovery == NULL) {
+    GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS, ("%s", error->message), (NULL));
+    return FALSE;
+  }
+  tandem_discovery_start (self->discovery);
+  return TRUE;
 }
 
 static gboolean
@@ -386,6 +477,8 @@ gst_tcpact_sink_start (GstBaseSink *base)
   }
   self->has_stream = FALSE;
   gst_clear_event (&self->training);
+  if (!gst_tcpact_sink_start_discovery (self))
+    return FALSE;
   gst_tcpact_sink_open (self);
   return TRUE;
 }
@@ -397,6 +490,9 @@ gst_tcpact_sink_stop (GstBaseSink *base)
 
   gst_tcpact_sink_close (self);
   g_clear_object (&self->cluster_key);
+  if (self->discovery != NULL)
+    tandem_discovery_stop (self->discovery);
+  g_clear_object (&self->discovery);
   return TRUE;
 }
 
@@ -447,6 +543,11 @@ gst_tcpact_sink_set_caps (GstBaseSink *base, GstCaps *caps)
   tandem_stream_info_clear (&self->info);
   self->info = info;
   self->has_stream = TRUE;
+  GST_OBJECT_LOCK (self);
+  self->encodes = tcpact_rows_can_encode (&info) && self->wire_format != info.format;
+  if (self->encodes)
+    self->info.format = self->wire_format;
+  GST_OBJECT_UNLOCK (self);
   tandem_sender_set_stream (self->sender, &self->info);
   return TRUE;
 }
@@ -575,10 +676,21 @@ gst_tcpact_sink_render (GstBaseSink *base, GstBuffer *buffer)
 {
   GstTcpactSink *self = GST_TCPACT_SINK (base);
   g_autoptr (GError) error = NULL;
+  g_autoptr (GstBuffer) encoded = NULL;
   GstFlowReturn ret = GST_FLOW_OK;
 
   if (self->finished)
     gst_tcpact_sink_reopen (self);
+  if (self->encodes) {
+    encoded = tcpact_rows_encode (self->rows, &self->info, buffer);
+    if (encoded == NULL) {
+      GST_ELEMENT_ERROR (self, STREAM, FORMAT, (_("A buffer does not hold whole rows.")),
+                         ("%" G_GSIZE_FORMAT " bytes, width %u", gst_buffer_get_size (buffer),
+                          self->info.width));
+      return GST_FLOW_ERROR;
+    }
+    buffer = encoded;
+  }
   while (ret == GST_FLOW_OK && !tandem_sender_has_room (self->sender))
     gst_tcpact_sink_wait (self, tandem_sender_wait_for_room, GST_MINI_OBJECT (buffer), &ret);
   if (ret == GST_FLOW_OK && !tandem_sender_send (self->sender, buffer, NULL, &error)) {

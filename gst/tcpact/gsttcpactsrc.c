@@ -21,6 +21,10 @@
  * #GstTcpactSrc:key: then the connection is protected with TLS 1.3, and a device without
  * that key is refused and named in a warning.
  *
+ * With #GstTcpactSrc:advertise it announces what the next stage takes by mDNS, through the
+ * system's Avahi daemon, and a tcpactsink without host finds it. Element messages
+ * `tandem-discovery` say under which name, or why it cannot be announced.
+ *
  * Events of training go downstream in order with the micro-batches. A
  * `tandem-gradient` event that comes upstream goes to the sender; it waits for the
  * network when several others do. After the first event of training a connection that
@@ -41,11 +45,12 @@
 #include "gsttcpact.h"
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender.h"
+#include "tcpact-rows.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_tcpact_src_debug);
 #define GST_CAT_DEFAULT gst_tcpact_src_debug
 
-#define DEFAULT_ADDRESS GST_TCPACT_DEFAULT_HOST
+#define DEFAULT_ADDRESS "127.0.0.1"
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
 #define DEFAULT_KEEP_LISTENING FALSE
 #define DEFAULT_KEY NULL
@@ -56,6 +61,8 @@ GST_DEBUG_CATEGORY_STATIC (gst_tcpact_src_debug);
 #define DEFAULT_MAX_HANDSHAKE_BYTES (64 * 1024)
 #define DEFAULT_HANDSHAKE_TIMEOUT 5000
 #define DEFAULT_TIMEOUT 10000
+#define DEFAULT_ADVERTISE FALSE
+#define DEFAULT_DEVICE_NAME NULL
 
 enum
 {
@@ -72,6 +79,8 @@ enum
   PROP_MAX_HANDSHAKE_BYTES,
   PROP_HANDSHAKE_TIMEOUT,
   PROP_TIMEOUT,
+  PROP_ADVERTISE,
+  PROP_DEVICE_NAME,
 };
 
 static GParamSpec *current_port_pspec;
@@ -86,6 +95,8 @@ struct _GstTcpactSrc
   /* object lock; read at start */
   char *address;
   char *key;                    /* (nullable) */
+  char *device_name;
+  gboolean advertise;
   TandemReceiverOptions options;
 
   /* object lock */
@@ -96,10 +107,15 @@ struct _GstTcpactSrc
   TandemReceiver *receiver;
   gint failed;                  /* atomic: the error was posted */
 
+  /* streaming thread; gone in stop */
+  TandemAdvertiser *advertiser;
+
   /* streaming thread only */
   gboolean accepting;
   guint n_streams;
   guint group_id;               /* of the stream that is pushed; 0: none */
+  gboolean decodes;             /* rows come in another format than float32 */
+  TandemRowPool *rows;
 };
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (GstTcpactSrc, gst_tcpact_src, GST_TYPE_PUSH_SRC,
@@ -183,6 +199,14 @@ gst_tcpact_src_class_init (GstTcpactSrcClass *klass)
       g_param_spec_uint ("timeout", "Timeout",
           "Milliseconds that a client in mid-stream may be away, or silent in the middle of a "
           "frame (0 = for ever)", 0, G_MAXINT, DEFAULT_TIMEOUT, flags));
+  g_object_class_install_property (object_class, PROP_ADVERTISE,
+      g_param_spec_boolean ("advertise", "Advertise",
+          "Announce by mDNS what the next stage takes, so that a tcpactsink without host finds it",
+          DEFAULT_ADVERTISE, flags));
+  g_object_class_install_property (object_class, PROP_DEVICE_NAME,
+      g_param_spec_string ("device-name", "Device name",
+          "Name under which the device is announced (NULL = that of the host)",
+          DEFAULT_DEVICE_NAME, flags));
 
   gst_element_class_add_static_pad_template (element_class, &src_template);
   gst_element_class_set_static_metadata (element_class, "TCP activation source",
@@ -204,6 +228,7 @@ gst_tcpact_src_init (GstTcpactSrc *self)
 {
   gst_base_src_set_format (GST_BASE_SRC (self), GST_FORMAT_TIME);
   self->cancellable = g_cancellable_new ();
+  self->rows = tandem_row_pool_new ();
 }
 
 static void
@@ -213,7 +238,9 @@ gst_tcpact_src_finalize (GObject *object)
 
   g_free (self->address);
   g_free (self->key);
+  g_free (self->device_name);
   g_object_unref (self->cancellable);
+  tandem_row_pool_free (self->rows);
   G_OBJECT_CLASS (gst_tcpact_src_parent_class)->finalize (object);
 }
 
@@ -263,6 +290,13 @@ gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value, GPa
     case PROP_TIMEOUT:
       self->options.timeout = g_value_get_uint (value);
       break;
+    case PROP_ADVERTISE:
+      self->advertise = g_value_get_boolean (value);
+      break;
+    case PROP_DEVICE_NAME:
+      g_free (self->device_name);
+      self->device_name = g_value_dup_string (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   }
@@ -311,6 +345,12 @@ gst_tcpact_src_get_property (GObject *object, guint id, GValue *value, GParamSpe
       break;
     case PROP_TIMEOUT:
       g_value_set_uint (value, self->options.timeout);
+      break;
+    case PROP_ADVERTISE:
+      g_value_set_boolean (value, self->advertise);
+      break;
+    case PROP_DEVICE_NAME:
+      g_value_set_string (value, self->device_name);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -412,6 +452,10 @@ gst_tcpact_src_stop (GstBaseSrc *base)
 
   TandemReceiver *receiver = gst_tcpact_src_steal_receiver (self);
 
+  /* Goodbye comes first, so that nobody is sent to a port that is closed. */
+  if (self->advertiser != NULL)
+    tandem_advertiser_stop (self->advertiser);
+  g_clear_object (&self->advertiser);
   tandem_receiver_close (receiver);
   g_object_unref (receiver);
   gst_tcpact_src_set_current_port (self, 0);
@@ -491,6 +535,48 @@ gst_tcpact_src_event (GstBaseSrc *base, GstEvent *event)
   return GST_BASE_SRC_CLASS (gst_tcpact_src_parent_class)->event (base, event);
 }
 
+static void
+gst_tcpact_src_advertise (GstTcpactSrc *self, GstCaps *accepted, guint last_layer)
+{
+  g_autoptr (GInetAddress) address = tandem_receiver_get_address (self->receiver);
+  g_autofree char *name = NULL;
+  TandemServiceInfo service;
+  gboolean advertise;
+
+  GST_OBJECT_LOCK (self);
+  advertise = self->advertise;
+  name = g_strdup (self->device_name);
+  GST_OBJECT_UNLOCK (self);
+  if (!advertise || address == NULL)
+    return;
+  tandem_service_info_init (&service, name, accepted, last_layer);
+  service.capacity = self->options.window;
+  self->advertiser = gst_tcpact_advertise (GST_ELEMENT (self), &service, address,
+                                           tandem_receiver_get_port (self->receiver));
+}
+
+/* Whoever takes float32 gets it from all formats, which are made float32 here. */
+static void
+add_formats (GstCaps *caps)
+{
+  GstStructure *s = gst_caps_get_size (caps) > 0 ? gst_caps_get_structure (caps, 0) : NULL;
+  GValue all = G_VALUE_INIT, one = G_VALUE_INIT;
+  guint format;
+
+  if (s == NULL || !gst_structure_has_name (s, TANDEM_CAPS_ACTIVATIONS) ||
+      g_strcmp0 (gst_structure_get_string (s, "format"),
+                 tandem_row_format_to_string (TANDEM_ROW_FORMAT_F32LE)) != 0)
+    return;
+  g_value_init (&all, GST_TYPE_LIST);
+  g_value_init (&one, G_TYPE_STRING);
+  for (format = TANDEM_ROW_FORMAT_F32LE; format <= TANDEM_ROW_FORMAT_Q8; format++) {
+    g_value_set_static_string (&one, tandem_row_format_to_string (format));
+    gst_value_list_append_value (&all, &one);
+  }
+  gst_structure_take_value (s, "format", &all);
+  g_value_unset (&one);
+}
+
 /* Downstream is ready by now: it says what it takes before anybody is answered. */
 static void
 gst_tcpact_src_accept (GstTcpactSrc *self)
@@ -500,9 +586,13 @@ gst_tcpact_src_accept (GstTcpactSrc *self)
   guint last_layer = 0;
 
   if (gst_pad_peer_query (GST_BASE_SRC_PAD (self), query) &&
-      tandem_query_parse_accepted (query, &caps, &last_layer))
+      tandem_query_parse_accepted (query, &caps, &last_layer)) {
     GST_INFO_OBJECT (self, "downstream takes %" GST_PTR_FORMAT, caps);
+    caps = gst_caps_make_writable (caps);
+    add_formats (caps);
+  }
   tandem_receiver_accept (self->receiver, caps, last_layer);
+  gst_tcpact_src_advertise (self, caps, last_layer);
   self->accepting = TRUE;
 }
 
@@ -531,6 +621,10 @@ gst_tcpact_src_set_stream (GstTcpactSrc *self)
   g_autofree char *text = NULL;
   g_autoptr (GError) reason = NULL;
 
+  self->decodes = info->kind == TANDEM_STREAM_ACTIVATIONS && !tcpact_rows_can_encode (info);
+  if (self->decodes)
+    gst_caps_set_simple (caps, "format", G_TYPE_STRING,
+                         tandem_row_format_to_string (TANDEM_ROW_FORMAT_F32LE), NULL);
   if (gst_base_src_set_caps (GST_BASE_SRC (self), caps))
     return TRUE;
   text = tandem_stream_info_describe (info);
@@ -562,6 +656,19 @@ gst_tcpact_src_end_stream (GstTcpactSrc *self)
 }
 
 static GstFlowReturn
+gst_tcpact_src_decode (GstTcpactSrc *self, GstBuffer **buffer)
+{
+  g_autoptr (GstBuffer) encoded = g_steal_pointer (buffer);
+
+  *buffer = tcpact_rows_decode (self->rows, tandem_receiver_get_stream (self->receiver), encoded);
+  if (*buffer != NULL)
+    return GST_FLOW_OK;
+  GST_ELEMENT_ERROR (self, STREAM, DECODE, (_("A buffer does not hold whole rows.")),
+                     ("%" G_GSIZE_FORMAT " bytes", gst_buffer_get_size (encoded)));
+  return GST_FLOW_ERROR;
+}
+
+static GstFlowReturn
 gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer)
 {
   GstTcpactSrc *self = GST_TCPACT_SRC (push);
@@ -589,7 +696,7 @@ gst_tcpact_src_create (GstPushSrc *push, GstBuffer **buffer)
                                   tandem_receiver_get_segment (self->receiver));
         break;
       case TANDEM_RECEIVED_BUFFER:
-        return GST_FLOW_OK;
+        return self->decodes ? gst_tcpact_src_decode (self, buffer) : GST_FLOW_OK;
       case TANDEM_RECEIVED_FLUSH:
         gst_tcpact_src_flush (self);
         break;

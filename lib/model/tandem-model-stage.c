@@ -36,6 +36,7 @@ static const struct
   { TANDEM_TOKENIZER_STRIP_ACCENTS, "strip-accents" },
   { TANDEM_TOKENIZER_SPLIT_CJK, "split-cjk" },
   { TANDEM_TOKENIZER_CLEAN_TEXT, "clean-text" },
+  { TANDEM_TOKENIZER_CUT_START, "cut-start" },
 };
 
 static char *

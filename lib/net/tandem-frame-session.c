@@ -8,6 +8,7 @@
 #include "tandem-frame-private.h"
 
 #define HELLO_SIZE 120
+#define HELLO_SEARCHING (1 << 0)
 #define EVENT_SIZE 4
 #define ACK_SIZE 16
 #define CREDIT_SIZE 16
@@ -31,7 +32,8 @@ is_zero (const guint8 *p, gsize size)
 void
 tandem_frame_append_hello (GByteArray *out, const TandemHello *hello)
 {
-  const guint8 role[4] = { hello->role, 0, 0, 0 }, kind[2] = { hello->kind, 0 };
+  const guint8 role[4] = { hello->role, hello->searching ? HELLO_SEARCHING : 0, 0, 0 };
+  const guint8 kind[2] = { hello->kind, 0 };
   guint start = tandem_frame_begin (out, TANDEM_FRAME_HELLO, TANDEM_FRAME_FLAG_REQUIRED, 0);
 
   g_byte_array_append (out, role, sizeof role);
@@ -72,6 +74,7 @@ tandem_frame_parse_hello (const TandemFrame *frame, TandemHello *hello, GError *
     return FALSE;
   memset (hello, 0, sizeof *hello);
   hello->role = p[0];
+  hello->searching = (p[1] & HELLO_SEARCHING) != 0;
   hello->features = get_u32 (p + 4);
   hello->features_required = get_u32 (p + 8);
   hello->max_payload = get_u32 (p + 12);

@@ -11,6 +11,10 @@
 #define STEP_SIZE 24
 #define GRADIENT_SIZE 40
 
+/* With the last field, which is left out where it is 0. */
+#define TRAINING_LONG_SIZE 96
+#define GRADIENT_LONG_SIZE 48
+
 #define TRAINING_FLAG_COSINE (1u << 0)
 
 /**
@@ -57,6 +61,8 @@ append_training (GByteArray *out, guint64 sequence, const TandemTrainingInfo *in
   put_u64 (out, info->warmup_steps);
   put_u64 (out, info->total_steps);
   put_u64 (out, info->first_step);
+  if (info->earlier_step > 0)
+    put_u64 (out, info->earlier_step);
   tandem_frame_end (out, start, NULL, 0);
 }
 
@@ -132,6 +138,7 @@ parse_training (const TandemFrame *frame, GError **error)
   info.warmup_steps = get_u64 (p + 64);
   info.total_steps = get_u64 (p + 72);
   info.first_step = get_u64 (p + 80);
+  info.earlier_step = frame->header_size >= TRAINING_LONG_SIZE ? get_u64 (p + 88) : 0;
   if (!tandem_training_info_is_valid (&info)) {
     tandem_frame_malformed (error, "EVENT TRAINING", "a field is out of range");
     return NULL;
@@ -202,6 +209,8 @@ tandem_frame_append_gradient (GByteArray *out, guint64 sequence, const TandemGra
   put_u32 (out, (guint32) info->n_correct);
   put_f64 (out, info->squared_norm);
   put_f64 (out, info->loss);
+  if (info->step > 0)
+    put_u64 (out, info->step);
   tandem_frame_end (out, start, payload, n_vectors);
 }
 
@@ -227,6 +236,7 @@ tandem_frame_parse_gradient (const TandemFrame *frame, TandemGradientInfo *info,
   info->n_correct = (gint32) get_u32 (p + 20);
   info->squared_norm = get_f64 (p + 24);
   info->loss = get_f64 (p + 32);
+  info->step = frame->header_size >= GRADIENT_LONG_SIZE ? get_u64 (p + 40) : 0;
   if (get_u16 (p) != TANDEM_FRAME_EVENT_GRADIENT)
     return tandem_frame_malformed (error, "EVENT GRADIENT", "its kind is another");
   if (frame->sequence == 0)

@@ -233,6 +233,7 @@ struct _TandemFrame
 /**
  * TandemHello:
  * @role: who speaks
+ * @searching: sender: it looks for a device and asks another one when it is refused
  * @features: feature bits that the speaker has
  * @features_required: feature bits that it cannot do without
  * @max_payload: the largest payload that it takes (or sends), in bytes
@@ -256,6 +257,7 @@ struct _TandemFrame
 struct _TandemHello
 {
   guint8 role;
+  gboolean searching;
   guint32 features;
   guint32 features_required;
   guint32 max_payload;

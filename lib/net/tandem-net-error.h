@@ -34,6 +34,8 @@ G_BEGIN_DECLS
  * @TANDEM_NET_ERROR_TIMEOUT: nothing came in time
  * @TANDEM_NET_ERROR_KEY: a cluster key that cannot be used, has expired, or is
  *   not that of the other device
+ * @TANDEM_NET_ERROR_NO_DISCOVERY: mDNS cannot be used on this device
+ * @TANDEM_NET_ERROR_NOT_FOUND: no device took the stream
  *
  * Why a connection failed. Values below 100 travel in ERROR frames and never
  * change; the others are local.
@@ -56,6 +58,8 @@ typedef enum
   TANDEM_NET_ERROR_CLOSED = 102,
   TANDEM_NET_ERROR_TIMEOUT = 103,
   TANDEM_NET_ERROR_KEY = 104,
+  TANDEM_NET_ERROR_NO_DISCOVERY = 105,
+  TANDEM_NET_ERROR_NOT_FOUND = 106,
 } TandemNetError;
 
 TANDEM_API

@@ -252,7 +252,8 @@ client_hello (Client *client, const TandemFrame *frame)
     tandem_receiver_adopt_locked (self, client->link, &hello);
     GST_INFO ("serving %s from micro-batch %" G_GUINT64_FORMAT,
               tandem_link_get_peer (client->link), self->stream->received + 1);
-  } else if (mismatch && self->refusal == NULL && self->stream == NULL && !self->served) {
+  } else if (mismatch && !hello.searching && self->refusal == NULL && self->stream == NULL &&
+             !self->served) {
     self->refusal = g_error_new (TANDEM_NET_ERROR, error->code, _("Refused the client at %s: %s"),
                                  tandem_link_get_peer (client->link), error->message);
   }
@@ -368,6 +369,7 @@ on_client_timeout (gpointer data)
 static char *
 describe_origin (GSocket *socket)
 {
+  static const guint8 mapped[12] = { [10] = 0xff, [11] = 0xff };
   g_autoptr (GSocketAddress) remote = g_socket_get_remote_address (socket, NULL);
   GInetAddress *address;
   const guint8 *bytes;
@@ -377,7 +379,7 @@ describe_origin (GSocket *socket)
   address = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (remote));
   bytes = g_inet_address_to_bytes (address);
   if (g_inet_address_get_family (address) != G_SOCKET_FAMILY_IPV6 ||
-      g_inet_address_get_is_link_local (address))
+      g_inet_address_get_is_link_local (address) || memcmp (bytes, mapped, sizeof mapped) == 0)
     return g_inet_address_to_string (address);
   return g_strdup_printf ("%02x%02x:%02x%02x:%02x%02x:%02x%02x", bytes[0], bytes[1], bytes[2],
                           bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]);

@@ -179,6 +179,24 @@ tandem_receiver_get_port (TandemReceiver *receiver)
 }
 
 /**
+ * tandem_receiver_get_address:
+ * @receiver: a receiver that listens
+ *
+ * Returns: (transfer full) (nullable): the address of the interface; %NULL before it listens
+ */
+GInetAddress *
+tandem_receiver_get_address (TandemReceiver *receiver)
+{
+  g_autoptr (GSocketAddress) bound = NULL;
+
+  if (receiver->listener == NULL)
+    return NULL;
+  bound = g_socket_get_local_address (receiver->listener, NULL);
+  return bound == NULL ? NULL
+      : g_object_ref (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (bound)));
+}
+
+/**
  * tandem_receiver_accept:
  * @receiver: a receiver that listens
  * @accepted: (nullable) (transfer none): what the next stage takes; %NULL:

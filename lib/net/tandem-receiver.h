@@ -116,6 +116,9 @@ TANDEM_API
 guint16 tandem_receiver_get_port (TandemReceiver *receiver);
 
 TANDEM_API
+GInetAddress *tandem_receiver_get_address (TandemReceiver *receiver);
+
+TANDEM_API
 void tandem_receiver_accept (TandemReceiver *receiver, GstCaps *accepted, guint last_layer);
 
 TANDEM_API

@@ -15,6 +15,8 @@
 #define HANDSHAKE_TIMEOUT_US (5 * G_USEC_PER_SEC)
 /* Of a receiver that has not shown the key: its certificate has less than 1 kB. */
 #define MAX_HANDSHAKE_BYTES (64 * 1024)
+/* Others wait to be tried. */
+#define SEARCH_TIMEOUT_S 2
 
 static void
 fill_hello (TandemSender *self, TandemHello *hello)
@@ -28,6 +30,7 @@ fill_hello (TandemSender *self, TandemHello *hello)
   hello->max_sequences = TANDEM_FRAME_MAX_SEQUENCES;
   memcpy (hello->stream_id, self->stream_id, sizeof hello->stream_id);
   hello->kind = TANDEM_FRAME_ANY_KIND;
+  hello->searching = self->discovery != NULL;
 
   g_mutex_lock (&self->lock);
   if (self->trains)
@@ -208,9 +211,15 @@ tandem_sender_open_link (TandemSender *self, guint *keepalive, GError **error)
   TandemHello hello;
 
   g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_set_timeout (client, 1 + self->reconnect_timeout / 1000);
-  connection = g_socket_client_connect_to_host (client, self->host, self->port,
-                                                self->cancellable, error);
+  if (self->discovery != NULL) {
+    g_socket_client_set_timeout (client, SEARCH_TIMEOUT_S);
+    connection = g_socket_client_connect (client, G_SOCKET_CONNECTABLE (self->candidate),
+                                          self->cancellable, error);
+  } else {
+    g_socket_client_set_timeout (client, 1 + self->reconnect_timeout / 1000);
+    connection = g_socket_client_connect_to_host (client, self->host, self->port,
+                                                  self->cancellable, error);
+  }
   if (connection == NULL)
     return NULL;
   link = make_link (self, connection, error);

@@ -25,6 +25,7 @@ typedef struct
   gsize size;                   /* bytes on the wire */
   gsize payload;
   guint n_sequences;
+  guint n_drops;                /* devices that dropped it */
 } TandemSenderItem;
 
 TandemSenderItem *tandem_sender_item_new_buffer (guint64 sequence, const TandemStreamInfo *info,

@@ -14,16 +14,20 @@
  * There is one lock, `lock`; no receipt is settled and no callback called while it is held. */
 
 #include "net/tandem-link.h"
+#include "net/tandem-peer-search.h"
 #include "net/tandem-sender.h"
 #include "net/tandem-sender-item.h"
 
 G_BEGIN_DECLS
 
+/* So many devices may drop the same micro-batch until it counts as one that nobody can do. */
+#define TANDEM_SENDER_MAX_DROPS 3
+
 struct _TandemSender
 {
   GObject parent;
 
-  /* set before start */
+  /* set before start; with a discovery, host and port belong to the sender's own thread */
   char *host;
   guint16 port;
   guint window;
@@ -35,15 +39,25 @@ struct _TandemSender
   TandemSenderGradientFunc gradient;
   gpointer user_data;
   guint8 stream_id[TANDEM_FRAME_STREAM_ID_SIZE];
+  TandemDiscovery *discovery;   /* (nullable): host and port come from it */
+  TandemSenderSearchFunc search_func;
+  gulong changed_handler;
   GThread *thread;
   TandemClusterKey *key;        /* (nullable): set before start, or by the thread when it needs one */
   GCancellable *cancellable;    /* ends a connection attempt */
   GCancellable *wake;           /* interrupts the thread's wait on the connection */
 
+  /* own thread only, with a discovery */
+  TandemPeerSearch *search;
+  TandemCandidate *candidate;   /* who is tried, or worked with */
+  guint n_candidates;
+  gint64 entered;               /* monotonic: when it took the stream; 0: it did not */
+
   GMutex lock;
   GCond cond;
   /* lock */
   gboolean stopping;
+  gboolean candidates_changed;
   gboolean eos_queued;
   GError *error;                /* why the stream cannot be completed; stays */
   TandemStreamInfo info;
@@ -52,6 +66,7 @@ struct _TandemSender
   GQueue items;                 /* TandemSenderItem not acknowledged, in order */
   guint n_buffers;              /* how many of them are buffers */
   guint64 buffer_bytes;         /* of these */
+  guint64 n_settled;            /* items that were acknowledged so far */
   guint n_completing;           /* acknowledged, receipts not told yet */
   gint64 lost_since;            /* monotonic: without progress since then; 0: all is well */
   /* lock: training */
@@ -94,6 +109,14 @@ void tandem_sender_pump_locked (TandemSender *self);
 
 /* tandem-sender-connect.c */
 TandemLink *tandem_sender_open_link (TandemSender *self, guint *keepalive, GError **error);
+
+/* tandem-sender-search.c */
+gboolean tandem_sender_find_peer (TandemSender *self);
+void tandem_sender_enter_peer (TandemSender *self);
+gboolean tandem_sender_leave_peer (TandemSender *self, gboolean worked, const GError *reason);
+gboolean tandem_sender_may_move_locked (TandemSender *self, TandemSenderItem *item);
+void tandem_sender_stop_search (TandemSender *self);
+void tandem_sender_clear_search (TandemSender *self);
 
 /* tandem-sender-training.c */
 void tandem_sender_init_training (TandemSender *self);

@@ -41,6 +41,14 @@ handle_ack (TandemSender *self, const TandemAck *ack, GError **error)
                    item->sequence);
       return FALSE;
     }
+    if (ack->status == TANDEM_ACK_DROPPED && !item->flushed &&
+        tandem_sender_may_move_locked (self, item)) {
+      g_mutex_unlock (&self->lock);
+      g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_DROPPED,
+                           _("it dropped a micro-batch: its pipeline failed, was stopped or was "
+                             "flushed"));
+      return FALSE;
+    }
     g_queue_delete_link (&self->items, l);
     if (item->type == TANDEM_FRAME_BUFFER)
       tandem_sender_count_locked (self, item, -1);
@@ -55,6 +63,7 @@ handle_ack (TandemSender *self, const TandemAck *ack, GError **error)
     }
   }
   self->n_completing += settled->len;
+  self->n_settled += settled->len;
   g_cond_broadcast (&self->cond);
   g_mutex_unlock (&self->lock);
 
@@ -96,6 +105,11 @@ handle_frame (TandemSender *self, TandemLink *link, const TandemFrame *frame, GE
         g_autoptr (GError) told = tandem_frame_parse_error (frame);
 
         g_mutex_lock (&self->lock);
+        if (tandem_sender_may_move_locked (self, NULL)) {
+          g_mutex_unlock (&self->lock);
+          g_propagate_error (error, g_steal_pointer (&told));
+          return FALSE;
+        }
         if (told->code == TANDEM_NET_ERROR_STOPPED)
           tandem_sender_fail_training_locked (self, told);
         tandem_sender_fail_locked (self, g_error_new (TANDEM_NET_ERROR, told->code,
@@ -253,21 +267,30 @@ tandem_sender_service (gpointer data)
 {
   TandemSender *self = data;
   g_autoptr (GError) failure = NULL;
+  guint64 n_settled = 0;
   gint64 backoff = 0;
   gboolean done = FALSE, again = TRUE;
 
   while (again && !done) {
     g_autoptr (GError) error = NULL;
     g_autoptr (GError) lost = NULL;
+    TandemLink *link = NULL;
     guint keepalive = 0;
-    TandemLink *link = tandem_sender_open_link (self, &keepalive, &error);
+    gboolean worked = FALSE;
 
+    if (self->discovery != NULL && !tandem_sender_find_peer (self))
+      break;
+    link = tandem_sender_open_link (self, &keepalive, &error);
     if (link != NULL) {
       GST_INFO ("connected to %s", tandem_link_get_peer (link));
+      if (self->discovery != NULL)
+        tandem_sender_enter_peer (self);
       done = serve (self, link, keepalive, &lost);
       g_mutex_lock (&self->lock);
       if (!done)
         tandem_sender_fail_training_locked (self, lost);
+      worked = self->n_settled != n_settled;
+      n_settled = self->n_settled;
       g_clear_pointer (&self->link, tandem_link_unref);
       self->unsent = NULL;
       g_mutex_unlock (&self->lock);
@@ -275,7 +298,11 @@ tandem_sender_service (gpointer data)
     } else {
       GST_INFO ("no connection to %s:%u: %s", self->host, self->port, error->message);
     }
-    again = done || wait_for_retry (self, &backoff, error);
+    if (done)
+      break;
+    again = self->discovery != NULL
+        ? tandem_sender_leave_peer (self, worked, error != NULL ? error : lost)
+        : wait_for_retry (self, &backoff, error);
   }
 
   g_mutex_lock (&self->lock);

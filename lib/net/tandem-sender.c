@@ -33,6 +33,7 @@ tandem_sender_finalize (GObject *object)
   g_assert (self->thread == NULL);
   g_queue_clear_full (&self->items, (GDestroyNotify) tandem_sender_item_free);
   tandem_sender_clear_training (self);
+  tandem_sender_clear_search (self);
   g_clear_pointer (&self->caps, g_bytes_unref);
   g_clear_pointer (&self->segment, g_bytes_unref);
   g_clear_pointer (&self->caps_sent, g_bytes_unref);
@@ -78,7 +79,8 @@ tandem_sender_init (TandemSender *self)
 
 /**
  * tandem_sender_new:
- * @host: name or address of the device that receives
+ * @host: (nullable): name or address of the device that receives; %NULL: it is to be found,
+ *   see tandem_sender_set_discovery()
  * @port: its TCP port
  * @window: how many micro-batches may be unacknowledged, at least 1
  * @window_bytes: how many bytes of them; at least one micro-batch may wait while another
@@ -154,6 +156,7 @@ tandem_sender_stop (TandemSender *sender)
 {
   GQueue items;
 
+  tandem_sender_stop_search (sender);
   if (sender->thread == NULL)
     return;
   g_mutex_lock (&sender->lock);
@@ -194,6 +197,7 @@ tandem_sender_set_stream (TandemSender *sender, const TandemStreamInfo *info)
   sender->info.labels = labels;
   g_clear_pointer (&sender->caps, g_bytes_unref);
   sender->caps = g_byte_array_free_to_bytes (bytes);
+  g_cond_broadcast (&sender->cond);
   g_mutex_unlock (&sender->lock);
 }
 
@@ -385,6 +389,7 @@ tandem_sender_finish (TandemSender *sender, GCancellable *cancellable, GError **
   g_mutex_lock (&sender->lock);
   if (!sender->eos_queued && sender->error == NULL) {
     sender->eos_queued = TRUE;
+    g_cond_broadcast (&sender->cond);
     tandem_sender_append_locked (sender, tandem_sender_item_new_eos (sender->next_sequence));
   }
   settled = wait_locked (sender, is_settled_locked, cancellable, error);

@@ -6,6 +6,7 @@
 
 #include "tandem-export.h"
 #include "net/tandem-cluster-key.h"
+#include "net/tandem-discovery.h"
 #include "net/tandem-net-error.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-training-events.h"
@@ -62,6 +63,36 @@ typedef void (*TandemSenderFunc) (TandemSender *sender, const GError *error,
 typedef void (*TandemSenderGradientFunc) (TandemSender *sender, const TandemGradientInfo *info,
                                           GstBuffer *rows, gpointer user_data);
 
+/**
+ * TandemSearchState:
+ * @TANDEM_SEARCH_LOOKING: a search began, or there are other candidates than before
+ * @TANDEM_SEARCH_REFUSED: a candidate does not do, or no longer
+ * @TANDEM_SEARCH_CONNECTED: a candidate takes the stream
+ *
+ * What happens while a sender looks for a device.
+ */
+typedef enum
+{
+  TANDEM_SEARCH_LOOKING,
+  TANDEM_SEARCH_REFUSED,
+  TANDEM_SEARCH_CONNECTED,
+} TandemSearchState;
+
+/**
+ * TandemSenderSearchFunc:
+ * @sender: the sender
+ * @state: what happened
+ * @candidate: (nullable): whom it is about; %NULL when @state is %TANDEM_SEARCH_LOOKING
+ * @n_candidates: how many candidates are known
+ * @reason: (nullable): why @candidate does not do; when looking, why nothing is seen by mDNS
+ * @user_data: what was given to tandem_sender_start()
+ *
+ * Called in the sender's own thread, with no lock held.
+ */
+typedef void (*TandemSenderSearchFunc) (TandemSender *sender, TandemSearchState state,
+                                        TandemCandidate *candidate, guint n_candidates,
+                                        const GError *reason, gpointer user_data);
+
 TANDEM_API
 TandemSender *tandem_sender_new (const char *host, guint16 port, guint window,
                                  guint64 window_bytes, guint reconnect_timeout,
@@ -72,6 +103,10 @@ void tandem_sender_set_security (TandemSender *sender, TandemClusterKey *key, gb
 
 TANDEM_API
 void tandem_sender_set_gradient_func (TandemSender *sender, TandemSenderGradientFunc gradient);
+
+TANDEM_API
+void tandem_sender_set_discovery (TandemSender *sender, TandemDiscovery *discovery, guint timeout,
+                                  TandemSenderSearchFunc func);
 
 TANDEM_API
 void tandem_sender_start (TandemSender *sender, TandemSenderFunc failed, gpointer user_data);

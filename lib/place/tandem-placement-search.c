@@ -5,9 +5,9 @@
  * which it sends on. Of all splits that lead to a state only the best two matter for what
  * follows, since what follows is the same for all of them.
  *
- * For throughput the value of a split is its longest part, for latency the sum of all. Of the splits
- * with the shortest longest part, a second pass with that as a limit finds those with the least
- * sum. */
+ * For throughput the value of a split is its longest part, for latency the sum of all. Of the
+ * splits with the shortest longest part, a second pass with that as a limit finds those with the
+ * least sum. */
 
 #include "config.h"
 
@@ -47,7 +47,7 @@ typedef struct
 {
   const TandemPlacementTables *tables;
   gboolean by_longest;
-  gboolean fewer_first;         /* of all splits those with fewer stages before those with less value */
+  gboolean fewer_first;         /* fewer stages count before less value */
   guint64 cap;                  /* nothing may be longer */
   guint n_sets;
   State *states;                /* [layers done][set][device][format] */

@@ -20,6 +20,9 @@
 #define LEAST_ROUNDS 3
 #define MAX_ROUNDS 1000
 
+/* Of the shapes below. */
+#define LEAST_LENGTH 8
+
 /* Sequences and their length, from small to large. */
 static const struct
 {
@@ -291,7 +294,10 @@ run_rounds (Bench *bench, double seconds, GCancellable *cancellable, GError **er
         return FALSE;
     }
   }
-  bench->load = MAX (1, (get_wall () - wall) / (get_seconds (bench) - cpu));
+  cpu = get_seconds (bench) - cpu;
+  wall = get_wall () - wall;
+  /* Of several threads the clock is all that was read. */
+  bench->load = bench->n_threads == 1 && cpu > 0 ? MAX (1, wall / cpu) : 1;
   return TRUE;
 }
 
@@ -346,15 +352,16 @@ collect (Bench *bench, TandemProfile *profile)
  * @cancellable: (nullable): a cancellable
  * @error: return location for a #TandemPlaceError, a #TandemModelError or a #GIOErrorEnum
  *
- * Measures how long the parts of a model take on this device: its embeddings, its second layer, and
- * the last one as it ends in logits. Micro-batches of several shapes are run in turns, the
- * medians of their times are what the costs are fitted to by least squares of relative errors,
- * with no cost below 0. Layers other than the last are taken for alike. A model of one layer cannot be
+ * Measures how long the parts of a model take on this device: its embeddings, its second layer,
+ * and the last one as it ends in logits. Micro-batches of several shapes are run in turns; the
+ * medians of their times are what the costs are fitted to, by least squares of relative errors with
+ * no cost below 0. Layers other than the last are taken for alike. A model of one layer cannot be
  * split, and its embeddings count with that layer.
  *
  * With one thread, times are of the processor's, and how much longer it took on the clock is the
- * load: what else ran, or how the device was held back. A stage with several threads shares groups of some 256 tokens among them, so that small
- * micro-batches run on one: the costs are then a compromise.
+ * load: what else ran, or how the device was held back. A stage with several threads shares groups
+ * of some 256 tokens among them, so that small micro-batches run on one: the costs are then a
+ * compromise, and there is no load.
  *
  * Returns: (transfer full): the profile, or %NULL with @error set
  */
@@ -374,6 +381,13 @@ tandem_profile_measure (TandemModel *model, TandemPrecision precision, guint n_t
     g_set_error (error, TANDEM_PLACE_ERROR, TANDEM_PLACE_ERROR_MODEL,
                  "%s: holds layers %u-%u of %u; a profile takes a whole model",
                  tandem_model_get_path (model), first, last, n);
+    return NULL;
+  }
+  if (tandem_model_get_config (model)->max_positions < LEAST_LENGTH) {
+    g_set_error (error, TANDEM_PLACE_ERROR, TANDEM_PLACE_ERROR_MODEL,
+                 "%s: takes sequences of %u tokens at the most; a profile takes some of %d",
+                 tandem_model_get_path (model), tandem_model_get_config (model)->max_positions,
+                 LEAST_LENGTH);
     return NULL;
   }
   for (i = 0; i < G_N_ELEMENTS (shapes); i++)

@@ -46,8 +46,8 @@ parse_numbered (GstEvent *event, const char *name, guint64 *step)
  * @info: what stages are to agree on
  *
  * A rate, a decay, an epsilon and a norm are finite and not negative, betas are
- * below 1, a step has a micro-batch, and the schedule is one of
- * #TandemScheduleKind.
+ * below 1, a step has a micro-batch, an earlier step is one before the first, and
+ * the schedule is one of #TandemScheduleKind.
  *
  * Returns: whether stages can train so
  */
@@ -65,7 +65,8 @@ tandem_training_info_is_valid (const TandemTrainingInfo *info)
       return FALSE;
   }
   return (guint) info->schedule <= TANDEM_SCHEDULE_1F1B && info->micro_batches >= 1 &&
-      info->beta1 < 1.0 && info->beta2 < 1.0;
+      info->beta1 < 1.0 && info->beta2 < 1.0 &&
+      (info->earlier_step == 0 || info->earlier_step < info->first_step);
 }
 
 /**
@@ -95,7 +96,8 @@ tandem_event_new_training (const TandemTrainingInfo *info)
           "warmup-steps", G_TYPE_UINT64, info->warmup_steps,
           "total-steps", G_TYPE_UINT64, info->total_steps,
           "cosine", G_TYPE_BOOLEAN, info->cosine != FALSE,
-          "first-step", G_TYPE_UINT64, info->first_step, NULL));
+          "first-step", G_TYPE_UINT64, info->first_step,
+          "earlier-step", G_TYPE_UINT64, info->earlier_step, NULL));
 }
 
 /**
@@ -124,7 +126,8 @@ tandem_event_parse_training (GstEvent *event, TandemTrainingInfo *info)
                           "warmup-steps", G_TYPE_UINT64, &info->warmup_steps,
                           "total-steps", G_TYPE_UINT64, &info->total_steps,
                           "cosine", G_TYPE_BOOLEAN, &info->cosine,
-                          "first-step", G_TYPE_UINT64, &info->first_step, NULL) ||
+                          "first-step", G_TYPE_UINT64, &info->first_step,
+                          "earlier-step", G_TYPE_UINT64, &info->earlier_step, NULL) ||
       schedule > TANDEM_SCHEDULE_1F1B)
     return FALSE;
   info->schedule = schedule;
@@ -249,6 +252,7 @@ tandem_event_new_gradient (const TandemGradientInfo *info, GstBuffer *rows)
           "n-sequences", G_TYPE_UINT, info->n_sequences,
           "loss", G_TYPE_DOUBLE, info->loss,
           "n-correct", G_TYPE_INT, info->n_correct,
+          "step", G_TYPE_UINT64, info->step,
           "rows", GST_TYPE_BUFFER, rows, NULL));
 }
 
@@ -276,6 +280,7 @@ tandem_event_parse_gradient (GstEvent *event, TandemGradientInfo *info, GstBuffe
                          "squared-norm", G_TYPE_DOUBLE, &info->squared_norm,
                          "n-sequences", G_TYPE_UINT, &info->n_sequences,
                          "loss", G_TYPE_DOUBLE, &info->loss,
-                         "n-correct", G_TYPE_INT, &info->n_correct, NULL) &&
+                         "n-correct", G_TYPE_INT, &info->n_correct,
+                         "step", G_TYPE_UINT64, &info->step, NULL) &&
       info->n_correct >= -1;
 }

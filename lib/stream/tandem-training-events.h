@@ -40,7 +40,9 @@ typedef struct _TandemTrainingInfo TandemTrainingInfo;
  * @warmup_steps: steps in which the rate rises linearly from 0
  * @total_steps: steps after which the rate is 0; 0: it stays
  * @cosine: whether it falls as a cosine rather than linearly
- * @first_step: steps that were done before, 0 without a checkpoint
+ * @first_step: steps that were done before, 0 without a checkpoint; of several that all stages so
+ *   far can go on after, the last
+ * @earlier_step: another one that all stages so far can go on after, before @first_step; 0: none
  *
  * What all stages of a pipeline that trains must agree on. The first stage sends it down the
  * pipeline, before its first micro-batch.
@@ -59,6 +61,7 @@ struct _TandemTrainingInfo
   guint64 total_steps;
   gboolean cosine;
   guint64 first_step;
+  guint64 earlier_step;
 };
 
 /**
@@ -66,7 +69,7 @@ struct _TandemTrainingInfo
  *
  * The micro-batch of a gradient without rows, which the loss sends as soon as training
  * begins: its depth tells each stage how many others are behind it, and so how many
- * micro-batches it may keep in flight.
+ * micro-batches it may keep in flight, and its step after which step all of them go on.
  */
 #define TANDEM_GRADIENT_ANNOUNCEMENT G_MAXUINT64
 
@@ -82,6 +85,8 @@ typedef struct _TandemGradientInfo TandemGradientInfo;
  * @n_sequences: sequences of the micro-batch
  * @loss: sum of their losses
  * @n_correct: how many of them were classified right; -1: not a classification
+ * @step: in %TANDEM_GRADIENT_ANNOUNCEMENT how many steps were done where all stages go on; 0: as
+ *   the receiver's event of training said. 0 in all others
  *
  * What goes with a gradient on its way up the pipeline.
  */
@@ -93,6 +98,7 @@ struct _TandemGradientInfo
   guint n_sequences;
   double loss;
   gint n_correct;
+  guint64 step;
 };
 
 typedef struct _TandemStepInfo TandemStepInfo;

@@ -20,6 +20,9 @@
  * any more need not be kept to know that the word is too long. */
 #define MAX_WORD_BYTES (4 * (MAX_WORD_CHARS + 1))
 
+/* Ids that gather behind a window of the last ones before it moves: so moving is rare. */
+#define MIN_SLACK 1024
+
 typedef struct
 {
   GArray *array;
@@ -28,6 +31,10 @@ typedef struct
   gsize capacity;
   /* no more ids than this are wanted */
   gsize limit;
+  /* where the text's ids begin, and how many of the last ones are kept; 0: the first ones,
+   * until the limit */
+  gsize first;
+  gsize window;
 } Output;
 
 typedef struct
@@ -48,6 +55,31 @@ output_reserve (Output *output, gsize n)
   output->capacity = MAX (output->capacity * 2, output->n + n);
   g_array_set_size (output->array, output->capacity);
   output->ids = (gint32 *) (gpointer) output->array->data;
+}
+
+/* Leaves out all but the last ids. */
+static void
+output_cut_start (Output *output)
+{
+  gsize n = output->n - output->first;
+
+  if (n <= output->window)
+    return;
+  memmove (output->ids + output->first, output->ids + output->n - output->window,
+           output->window * sizeof (gint32));
+  output->n = output->first + output->window;
+}
+
+/* Whether more ids are wanted. */
+static inline gboolean
+output_has_room (Output *output)
+{
+  if (G_LIKELY (output->n < output->limit))
+    return TRUE;
+  if (output->window == 0)
+    return FALSE;
+  output_cut_start (output);
+  return TRUE;
 }
 
 static guint
@@ -213,7 +245,7 @@ encode_plain (const TandemTokenizer *self, Output *output, const guint8 *p, cons
 {
   Word word = { .length = 0 };
 
-  while (p < end && output->n < output->limit) {
+  while (p < end && output_has_room (output)) {
     switch (self->classes[*p]) {
       case TANDEM_TOKENIZER_WORD:
         do {
@@ -298,8 +330,8 @@ count_replaced (const guint8 *p, const guint8 *end)
  * @n_replaced: (out) (optional): how often bytes that are not UTF-8 were taken as
  *   U+FFFD, in the whole text
  *
- * Appends [CLS], the ids of @text and [SEP]. Text beyond @max_length is left out, [SEP]
- * is not. The names of special tokens, such as "[SEP]", in @text become those tokens, as
+ * Appends [CLS], the ids of @text and [SEP]. What is too much for @max_length is left out at
+ * the end of the text, or at its beginning with %TANDEM_TOKENIZER_CUT_START; [SEP] is not. The names of special tokens, such as "[SEP]", in @text become those tokens, as
  * in the reference.
  *
  * Each maximal part of a character that is not valid UTF-8 counts as one U+FFFD, which
@@ -331,12 +363,18 @@ tandem_tokenizer_encode_into (TandemTokenizer *self, const char *text, gssize le
   output_reserve (&output, 2 + MIN ((gsize) (end - p) / 3, output.limit - before));
   output.ids[output.n++] = self->specials[TANDEM_TOKENIZER_CLS].id;
 
-  while (p < end && output.n < output.limit) {
+  output.first = output.n;
+  if (max_length > 2 && (self->flags & TANDEM_TOKENIZER_CUT_START)) {
+    output.window = max_length - 2;
+    output.limit = output.first + 2 * output.window + MIN_SLACK;
+  }
+
+  while (p < end && output_has_room (&output)) {
     guint which = 0;
     const guint8 *special = find_special (self, p, end, &which);
 
     p = encode_plain (self, &output, p, special != NULL ? special : end, &replaced);
-    if (p == special && output.n < output.limit) {
+    if (p == special && output_has_room (&output)) {
       output_reserve (&output, 1);
       output.ids[output.n++] = self->specials[which].id;
       p += self->specials[which].length;
@@ -345,6 +383,8 @@ tandem_tokenizer_encode_into (TandemTokenizer *self, const char *text, gssize le
   if (n_replaced != NULL)
     *n_replaced = replaced + count_replaced (p, end);
 
+  if (output.window > 0)
+    output_cut_start (&output);
   output.n = MIN (output.n, output.limit);
   output_reserve (&output, 1);
   output.ids[output.n++] = self->specials[TANDEM_TOKENIZER_SEP].id;

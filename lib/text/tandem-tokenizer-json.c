@@ -260,6 +260,26 @@ apply_flags (JsonObject *object, const char *lower_case, const char *split_cjk,
   apply_flag (object, "clean_text", TANDEM_TOKENIZER_CLEAN_TEXT, flags);
 }
 
+/* Which end of a text that is too long goes: "left" or "right". */
+static gboolean
+apply_side (const char *path, JsonObject *object, const char *name, const char *left,
+            const char *right, TandemTokenizerFlags *flags, GError **error)
+{
+  const char *side = get_string (object, name);
+
+  if (object == NULL || !json_object_has_member (object, name))
+    return TRUE;
+  if (g_strcmp0 (side, left) == 0)
+    *flags |= TANDEM_TOKENIZER_CUT_START;
+  else if (g_strcmp0 (side, right) == 0)
+    *flags &= ~TANDEM_TOKENIZER_CUT_START;
+  else
+    return fail (error, TANDEM_TOKENIZER_ERROR_UNSUPPORTED, path,
+                 "%s is \"%s\"; \"%s\" or \"%s\" is supported", name,
+                 side != NULL ? side : "no text", left, right);
+  return TRUE;
+}
+
 gboolean
 tandem_tokenizer_apply_config (const char *folder, TandemTokenizerFlags *flags, GError **error)
 {
@@ -272,7 +292,8 @@ tandem_tokenizer_apply_config (const char *folder, TandemTokenizerFlags *flags, 
   if (root == NULL)
     return FALSE;
   apply_flags (json_node_get_object (root), "do_lower_case", "tokenize_chinese_chars", flags);
-  return TRUE;
+  return apply_side (path, json_node_get_object (root), "truncation_side", "left", "right", flags,
+                     error);
 }
 
 static gboolean
@@ -343,7 +364,9 @@ tandem_tokenizer_load_json (const char *path, TandemTokenizerFlags *flags, GErro
       !check_is (path, model, "model", "continuing_subword_prefix", "##", error) ||
       !check_is (path, normalizer, "normalizer", "type", "BertNormalizer", error) ||
       !check_is (path, pre_tokenizer, "pre_tokenizer", "type", "BertPreTokenizer", error) ||
-      !check_added_tokens (path, root, error))
+      !check_added_tokens (path, root, error) ||
+      !apply_side (path, get_object (root, "truncation"), "direction", "Left", "Right", flags,
+                   error))
     return NULL;
   longest = json_object_get_member (model, "max_input_chars_per_word");
   if (longest != NULL &&

@@ -216,7 +216,8 @@ static char *
 compute_fingerprint (TandemTokenizer *self)
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
-  g_autofree char *head = g_strdup_printf ("tandem-wordpiece-1\n%u\n", (guint) self->flags);
+  g_autofree char *head = g_strdup_printf ("tandem-wordpiece-1\n%u\n",
+                                           (guint) (self->flags & ~TANDEM_TOKENIZER_CUT_START));
   guint id;
 
   g_checksum_update (checksum, (const guchar *) head, -1);
@@ -302,9 +303,10 @@ tandem_tokenizer_get_size (TandemTokenizer *self)
  * tandem_tokenizer_get_fingerprint:
  * @self: a tokenizer
  *
- * Two tokenizers with the same fingerprint give every text the same ids. It is the
- * SHA-256 of the line "tandem-wordpiece-1", a line with the flags as a decimal number,
- * and the entries in the order of their ids, one a line; every line ends with LF.
+ * Two tokenizers with the same fingerprint give every text the same ids, though they may
+ * leave out different ones when it is too long. It is the SHA-256 of the line
+ * "tandem-wordpiece-1", a line with the flags but %TANDEM_TOKENIZER_CUT_START as a decimal
+ * number, and the entries in the order of their ids, one a line; every line ends with LF.
  *
  * Returns: (transfer none): 64 hexadecimal digits
  */

@@ -34,6 +34,8 @@ GQuark tandem_tokenizer_error_quark (void);
  * @TANDEM_TOKENIZER_STRIP_ACCENTS: remove combining marks after NFD
  * @TANDEM_TOKENIZER_SPLIT_CJK: make every CJK ideograph a word of its own
  * @TANDEM_TOKENIZER_CLEAN_TEXT: remove control characters, unify white space
+ * @TANDEM_TOKENIZER_CUT_START: of a text that is too long, leave out the beginning and
+ *   not the end ("truncation_side": "left")
  *
  * How BERT's basic tokenizer treats text.
  */
@@ -44,6 +46,7 @@ typedef enum /*< flags >*/
   TANDEM_TOKENIZER_STRIP_ACCENTS = 1 << 1,
   TANDEM_TOKENIZER_SPLIT_CJK = 1 << 2,
   TANDEM_TOKENIZER_CLEAN_TEXT = 1 << 3,
+  TANDEM_TOKENIZER_CUT_START = 1 << 4,
 } TandemTokenizerFlags;
 
 /**

@@ -9,8 +9,10 @@
 #include "tandem-command.h"
 #include "tandem.h"
 
-/* Before the names of AdamW's moments, which a model does not need. */
+/* Before the names of AdamW's moments, and of what learned from a teacher: a model does not need
+ * them. */
 #define MOMENTS "adamw."
+#define DISTILLATION "distillation."
 #define STEP "tandem.step"
 
 /* Adds the weights of one checkpoint. step: that of those before it, NULL for the first one. */
@@ -42,7 +44,7 @@ add_checkpoint (GHashTable *tensors, const char *path, char **step, GError **err
   for (i = 0; names[i] != NULL; i++) {
     TandemTensor *tensor;
 
-    if (g_str_has_prefix (names[i], MOMENTS))
+    if (g_str_has_prefix (names[i], MOMENTS) || g_str_has_prefix (names[i], DISTILLATION))
       continue;
     if (g_hash_table_contains (tensors, names[i])) {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,

@@ -169,6 +169,8 @@ run (char **args)
       N_("What linear layers compute with: f32 (default) or bf16"), N_("PRECISION") },
     { "threads", 't', G_OPTION_FLAG_NONE, G_OPTION_ARG_INT, &options.n_threads,
       N_("Threads of a stage on this device, without --devices (1)"), N_("N") },
+    { "svg", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, &options.picture,
+      N_("Draw the devices with what keeps them busy"), N_("FILE") },
     { "insecure", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &options.insecure,
       N_("Let the launch lines listen where anybody can connect"), NULL },
     { "json", 'j', G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &options.as_json,
@@ -195,6 +197,8 @@ run (char **args)
 
   cancellable = tandem_command_catch_signals ();
   if (!make_plan (&report, &options, formats, rest[1], cancellable, &error))
+    return tandem_command_failed (error);
+  if (options.picture != NULL && !tandem_plan_write_picture (&report, options.picture, &error))
     return tandem_command_failed (error);
   if (options.as_json)
     tandem_plan_print_json (&report);

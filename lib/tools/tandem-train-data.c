@@ -11,6 +11,11 @@
 
 #include "tandem.h"
 
+/* Neighbouring reviews that are held out together, and how many blocks there are to be of what is
+ * held out at the least. */
+#define MAX_BLOCK 128
+#define MIN_BLOCKS 8
+
 typedef struct
 {
   const TrainOptions *options;
@@ -81,33 +86,13 @@ is_excluded (Reading *reading, TandemReviewReader *reader, const char *path)
   return g_hash_table_contains (reading->excluded, place);
 }
 
-/* Equal texts fall on the same side, wherever they stand. */
-static gboolean
-is_held_out (const TrainOptions *options, GBytes *text)
-{
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
-  guint64 seed = GUINT64_TO_LE (options->seed), number;
-  guint8 digest[32];
-  gsize size = sizeof digest, length;
-  gconstpointer bytes = g_bytes_get_data (text, &length);
-
-  g_checksum_update (checksum, (const guchar *) &seed, sizeof seed);
-  g_checksum_update (checksum, bytes, length);
-  g_checksum_get_digest (checksum, digest, &size);
-  memcpy (&number, digest, sizeof number);
-  return (double) (GUINT64_FROM_LE (number) >> 11) * 0x1p-53 < options->holdout;
-}
-
 static gboolean
 add (Reading *reading, TandemReviewReader *reader, GBytes *text, int label, GError **error)
 {
   TrainReview review = { g_bytes_ref (text), label };
-  gboolean masked_lm = train_options_is_masked_lm (reading->options);
-  gboolean held_out = (label >= 0 || masked_lm) && is_held_out (reading->options, text);
   guint32 facts[2] = { GUINT32_TO_LE (label), GUINT32_TO_LE (g_bytes_get_size (text)) };
-  GArray *array = held_out ? reading->data->held_out : reading->data->train;
 
-  g_array_append_val (array, review);
+  g_array_append_val (reading->data->train, review);
   g_checksum_update (reading->checksum, (const guchar *) facts, sizeof facts);
   g_checksum_update (reading->checksum, g_bytes_get_data (text, NULL), g_bytes_get_size (text));
   if (label < 0 && g_str_equal (reading->options->task, "classify")) {
@@ -119,6 +104,61 @@ add (Reading *reading, TandemReviewReader *reader, GBytes *text, int label, GErr
     return FALSE;
   }
   return TRUE;
+}
+
+static gboolean
+can_be_held_out (const TrainOptions *options, const TrainReview *review)
+{
+  return review->label >= 0 || train_options_is_masked_lm (options);
+}
+
+static gboolean
+is_block_held_out (const TrainOptions *options, guint64 block)
+{
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  guint64 facts[2] = { GUINT64_TO_LE (options->seed), GUINT64_TO_LE (block) }, number;
+  guint8 digest[32];
+  gsize size = sizeof digest;
+
+  g_checksum_update (checksum, (const guchar *) facts, sizeof facts);
+  g_checksum_get_digest (checksum, digest, &size);
+  memcpy (&number, digest, sizeof number);
+  return (double) (GUINT64_FROM_LE (number) >> 11) * 0x1p-53 < options->holdout;
+}
+
+/* Takes the reviews that are held out from the others: whole blocks of neighbours, since
+ * data sets have the reviews of one film next to each other, and who learned from half of them
+ * knows the film. Where there are few reviews, blocks are small, down to one. Equal texts fall on the
+ * same side, wherever they stand. */
+static void
+hold_out (const TrainOptions *options, TrainData *data)
+{
+  g_autoptr (GHashTable) texts = g_hash_table_new (g_bytes_hash, g_bytes_equal);
+  guint n = data->train->len, n_kept = 0, n_candidates = 0, i;
+  TrainReview *reviews = (TrainReview *) (gpointer) data->train->data;
+  guint64 block_size, place = 0;
+
+  for (i = 0; i < n; i++)
+    n_candidates += can_be_held_out (options, &reviews[i]);
+  block_size = CLAMP (n_candidates * options->holdout / MIN_BLOCKS, 1, MAX_BLOCK);
+  for (i = 0; i < n; i++)
+    if (can_be_held_out (options, &reviews[i]) &&
+        is_block_held_out (options, place++ / block_size))
+      g_hash_table_add (texts, reviews[i].text);
+  for (i = 0; i < n; i++) {
+    if (!g_hash_table_contains (texts, reviews[i].text)) {
+      reviews[n_kept++] = reviews[i];
+    } else if (can_be_held_out (options, &reviews[i])) {
+      g_array_append_val (data->held_out, reviews[i]);
+    } else {
+      /* The text of a review that is held out, without its label. */
+      g_bytes_unref (reviews[i].text);
+      data->n_excluded++;
+    }
+  }
+  g_array_set_clear_func (data->train, NULL);
+  g_array_set_size (data->train, n_kept);
+  g_array_set_clear_func (data->train, review_clear);
 }
 
 static gboolean
@@ -191,6 +231,7 @@ train_data_read (const TrainOptions *options, GCancellable *cancellable, GError 
          !read_split (&reading, *path, TANDEM_REVIEW_SPLIT_UNSUP, cancellable, error)))
       return NULL;
   }
+  hold_out (options, data);
   if (!check (data, options, error))
     return NULL;
   data->fingerprint = g_strdup (g_checksum_get_string (checksum));

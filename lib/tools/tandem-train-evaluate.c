@@ -183,34 +183,83 @@ is_of (const char *path, const char *fingerprint)
       g_strcmp0 (tandem_safetensors_get_metadata (file, FINGERPRINT), fingerprint) == 0;
 }
 
+/* The other kind of teacher: a file of "tandem fit". */
+static gboolean
+is_ngrams (const char *path)
+{
+  g_autoptr (TandemSafetensors) file = NULL;
+
+  if (!g_file_test (path, G_FILE_TEST_IS_REGULAR))
+    return FALSE;
+  file = tandem_safetensors_open (path, NULL);
+  return file != NULL && tandem_safetensors_get_metadata (file, "tandem.ngrams") != NULL;
+}
+
+/* Scores are logarithms of odds: half of it for one class, half against the other. */
+static gboolean
+run_ngrams (TandemNgramClassifier *classifier, GArray *reviews, float *logits,
+            TrainProgress *progress, GCancellable *cancellable, GError **error)
+{
+  guint i;
+
+  for (i = 0; i < reviews->len; i++) {
+    gsize size;
+    const char *text = g_bytes_get_data (g_array_index (reviews, TrainReview, i).text, &size);
+    double score = tandem_ngram_classifier_score (classifier, size > 0 ? text : "", size);
+
+    logits[i * CLASSES] = -score / 2.0;
+    logits[i * CLASSES + 1] = score / 2.0;
+    if (i % GROUP == 0 || i + 1 == reviews->len) {
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return FALSE;
+      train_progress_work (progress, _("asking the teacher"), i + 1, reviews->len);
+    }
+  }
+  return TRUE;
+}
+
 char *
 train_ask_teacher (const TrainOptions *options, const TrainData *data, TrainProgress *progress,
                    GCancellable *cancellable, GError **error)
 {
   g_autofree char *path = g_build_filename (options->output, "teacher.safetensors", NULL);
-  g_autoptr (TandemModel) model = tandem_model_open (options->teacher, cancellable, error);
   guint64 shape[2] = { data->train->len, CLASSES };
   gsize size = shape[0] * CLASSES * sizeof (float);
   g_autoptr (GHashTable) metadata = g_hash_table_new (g_str_hash, g_str_equal);
   g_autoptr (GHashTable) tensors = g_hash_table_new (g_str_hash, g_str_equal);
-  g_autofree char *fingerprint = NULL;
+  g_autoptr (TandemNgramClassifier) ngrams = NULL;
+  g_autoptr (TandemModel) model = NULL;
+  g_autofree char *teacher = NULL, *fingerprint = NULL;
   g_autoptr (TandemTensor) tensor = NULL;
   g_autoptr (GBytes) bytes = NULL;
   g_auto (Runner) runner = { 0 };
   float *logits;
 
-  if (model == NULL)
-    return NULL;
-  fingerprint = g_strdup_printf ("%s %s %" G_GUINT64_FORMAT, tandem_model_get_fingerprint (model),
-                                 data->fingerprint, options->max_length);
+  if (is_ngrams (options->teacher)) {
+    ngrams = tandem_ngram_classifier_load (options->teacher, error);
+    if (ngrams == NULL)
+      return NULL;
+    teacher = tandem_ngram_classifier_dup_fingerprint (ngrams);
+  } else {
+    model = tandem_model_open (options->teacher, cancellable, error);
+    if (model == NULL)
+      return NULL;
+    teacher = g_strdup (tandem_model_get_fingerprint (model));
+  }
+  fingerprint = g_strdup_printf ("%s %s %" G_GUINT64_FORMAT, teacher, data->fingerprint,
+                                 options->max_length);
   if (is_of (path, fingerprint))
     return g_steal_pointer (&path);
   logits = g_malloc (size);
   bytes = g_bytes_new_take (logits, size);
-  if (!runner_init (&runner, model, options->max_length, error) ||
-      !runner_run (&runner, data->train, logits, _("asking the teacher"), progress, cancellable,
-                   error))
+  if (ngrams != NULL) {
+    if (!run_ngrams (ngrams, data->train, logits, progress, cancellable, error))
+      return NULL;
+  } else if (!runner_init (&runner, model, options->max_length, error) ||
+             !runner_run (&runner, data->train, logits, _("asking the teacher"), progress,
+                          cancellable, error)) {
     return NULL;
+  }
   tensor = tandem_tensor_new (TANDEM_DTYPE_F32, 2, shape, bytes, error);
   if (tensor == NULL)
     return NULL;

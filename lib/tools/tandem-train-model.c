@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
 
 #include "tandem.h"
 
@@ -80,6 +81,24 @@ make_from (const TrainOptions *options, const char *config, const char *const *l
                               TANDEM_MODEL_EXPORT_REPLACE, cancellable, error);
 }
 
+/* The folder always has the file: an export writes one where the source has none. */
+static gboolean
+set_truncation_side (const char *folder, const char *side, GError **error)
+{
+  g_autofree char *path = g_build_filename (folder, "tokenizer_config.json", NULL);
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autofree char *text = NULL;
+
+  if (g_str_equal (side, "model"))
+    return TRUE;
+  if (!json_parser_load_from_file (parser, path, error))
+    return FALSE;
+  json_object_set_string_member (json_node_get_object (json_parser_get_root (parser)),
+                                 "truncation_side", side);
+  text = json_to_string (json_parser_get_root (parser), TRUE);
+  return g_file_set_contents (path, text, -1, error);
+}
+
 gboolean
 train_make_initial (const TrainOptions *options, const char *folder, GCancellable *cancellable,
                     GError **error)
@@ -102,7 +121,8 @@ train_make_initial (const TrainOptions *options, const char *folder, GCancellabl
   if (options->config != NULL && config == NULL)
     return FALSE;
   if (!(g_str_equal (options->init, "random") ? make_random : make_from) (
-          options, config, (const char *const *) labels, folder, cancellable, error))
+          options, config, (const char *const *) labels, folder, cancellable, error) ||
+      !set_truncation_side (folder, options->truncation_side, error))
     return FALSE;
   model = tandem_model_open (folder, cancellable, error);
   if (model == NULL)

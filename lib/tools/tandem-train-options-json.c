@@ -126,6 +126,9 @@ train_options_load (TrainOptions *self, const gboolean *given, GError **error)
       continue;
     then = root != NULL && JSON_NODE_HOLDS_OBJECT (root)
       ? json_object_get_member (json_node_get_object (root), option->name) : NULL;
+    /* Begun before there was the option: as if it had not been given. */
+    if (then == NULL && !given[i])
+      continue;
     now = to_json (self, option);
     if (then == NULL || (!given[i] && !from_json (self, option, then))) {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,

@@ -126,6 +126,10 @@ check (const TrainOptions *self, GError **error)
   else if (g_str_equal (self->task, "classify") && (self->teacher != NULL ||
                                                     self->with_unlabelled))
     text = _("--teacher goes with --task distill, --with-unlabelled with that or masked-lm");
+  else if (!g_str_equal (self->task, "distill") && self->hidden > 0.0)
+    text = _("--hidden goes with --task distill");
+  else if (self->hidden_layers != NULL && !(self->hidden > 0.0))
+    text = _("--hidden-layers goes with --hidden");
   else if (train_options_is_masked_lm (self) && self->teacher != NULL)
     text = _("--teacher goes with --task distill");
   else if (train_options_is_masked_lm (self) && strchr (self->stages, ',') != NULL)

@@ -25,11 +25,14 @@ typedef struct
   char *metrics;
   gboolean resume;
   gboolean force;
+  gboolean half;
 
   char *task;                   /* classify, distill, masked-lm */
   char *teacher;
   double alpha;
   double temperature;
+  double hidden;                /* weight of the loss of hidden states; 0: none */
+  char *hidden_layers;
 
   char *stages;
   char *schedule;               /* gpipe, 1f1b-flush, 1f1b */
@@ -44,6 +47,7 @@ typedef struct
   double label_smoothing;
   double dropout;
   guint64 max_length;
+  char *truncation_side;        /* model, left, right */
   guint64 seed;
   guint64 patience;
   guint64 evaluate_every;

@@ -142,6 +142,10 @@ add_stages (Run *run, GstElement **last, const char *work, GError **error)
     gst_util_set_object_arg (G_OBJECT (stage), "schedule", options->schedule);
     if (train_options_is_masked_lm (options))
       gst_util_set_object_arg (G_OBJECT (stage), "task", "masked-lm");
+    /* Only the first stage has tokens, which the teacher needs, too. */
+    if (i == 0 && options->hidden > 0.0)
+      g_object_set (stage, "hidden-teacher", options->teacher, "hidden-layers",
+                    options->hidden_layers, "hidden-weight", options->hidden, NULL);
     g_ptr_array_add (run->stages, stage);
   }
   return TRUE;
@@ -195,6 +199,8 @@ parse_step (GstMessage *message, TrainStep *step)
     return FALSE;
   if (!gst_structure_get_uint64 (s, "tokens", &step->n_judged))
     step->n_judged = step->n_sequences;
+  if (!gst_structure_get_double (s, "hidden-loss", &step->hidden_loss))
+    step->hidden_loss = -1.0;
   if (step->n_judged == 0)
     step->n_correct = -1;
   return TRUE;

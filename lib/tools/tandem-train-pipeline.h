@@ -23,6 +23,7 @@ typedef struct
   guint64 n_sequences;
   guint64 n_judged;             /* sequences, or masked tokens: what loss is the mean of */
   double loss;
+  double hidden_loss;           /* of hidden states; -1: there is none */
   gint64 n_correct;             /* -1: unknown */
   double learning_rate;
   double norm;

@@ -235,6 +235,8 @@ write_step (TrainProgress *self, const TrainStep *step)
   begin_metrics (builder, "step", step->step);
   add_count (builder, "sequences", step->n_sequences);
   add_number (builder, "loss", step->loss);
+  if (step->hidden_loss >= 0.0)
+    add_number (builder, "hidden_loss", step->hidden_loss);
   if (step->n_correct >= 0)
     add_number (builder, "accuracy", (double) step->n_correct / step->n_judged);
   add_number (builder, "learning_rate", step->learning_rate);

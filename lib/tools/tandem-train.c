@@ -171,7 +171,8 @@ measure (Training *self, guint64 step, GHashTable *tensors, GError **error)
   TrainMeasurement measurement = { .step = step };
   gboolean best = TRUE;
 
-  if (!tandem_model_export (self->initial, NULL, tensors, NULL, TANDEM_DTYPE_F32, path,
+  if (!tandem_model_export (self->initial, NULL, tensors, NULL,
+                            self->options.half ? TANDEM_DTYPE_F16 : TANDEM_DTYPE_F32, path,
                             TANDEM_MODEL_EXPORT_REPLACE, self->cancellable, error))
     return FALSE;
   if (self->data->held_out->len > 0) {

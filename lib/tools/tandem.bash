@@ -4,15 +4,20 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='inspect key merge node split train help'
+  local commands='fit inspect key merge node plan profile split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
-    --task --teacher --alpha --temperature --with-unlabelled --exclude --holdout
-    --epochs --batch --micro-batch --max-length --learning-rate --warmup --decay
-    --weight-decay --max-norm --label-smoothing --dropout --seed --stages
-    --schedule --patience --evaluate-every --checkpoint-every --metrics --split
+    --task --teacher --alpha --temperature --hidden --hidden-layers
+    --with-unlabelled --exclude --holdout
+    --epochs --batch --micro-batch --max-length --truncation-side --learning-rate --warmup
+    --decay --weight-decay --max-norm --label-smoothing --dropout --seed --stages
+    --schedule --half --patience --evaluate-every --checkpoint-every --metrics --split
     --help'
+
+  local fit='
+    --data --output --exclude --holdout --seed --ngrams --min-texts --weighting --loss --folds
+    --cost     --help'
 
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
@@ -36,8 +41,24 @@ _tandem ()
       --threads --cache --cache-size --json --help' -- "$cur")
     return
   fi
+  if [ "${COMP_WORDS[1]}" = plan ]; then
+    case $prev in
+      -d|--devices|-p|--placement|--svg)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return ;;
+      -o|--objective)
+        mapfile -t COMPREPLY < <(compgen -W 'throughput latency' -- "$cur")
+        return ;;
+      --formats) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16 f16 q8' -- "$cur"); return ;;
+      -b|--micro-batch|-l|--length|-t|--threads) return ;;
+    esac
+  fi
   case $prev in
+    --precision) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16' -- "$cur"); return ;;
     -l|--layers|-n|--name|--days) return ;;
+    --weighting) mapfile -t COMPREPLY < <(compgen -W 'binary tfidf nb' -- "$cur"); return ;;
+    --loss) mapfile -t COMPREPLY < <(compgen -W 'logistic squared-hinge' -- "$cur"); return ;;
     -o|--output|-m|--from|--teacher)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
@@ -48,6 +69,7 @@ _tandem ()
       return ;;
     -t|--task) mapfile -t COMPREPLY < <(compgen -W 'classify distill masked-lm' -- "$cur"); return ;;
     --init) mapfile -t COMPREPLY < <(compgen -W 'model random project' -- "$cur"); return ;;
+    --truncation-side) mapfile -t COMPREPLY < <(compgen -W 'model left right' -- "$cur"); return ;;
     --decay) mapfile -t COMPREPLY < <(compgen -W 'linear cosine' -- "$cur"); return ;;
     --schedule)
       mapfile -t COMPREPLY < <(compgen -W 'gpipe 1f1b-flush 1f1b' -- "$cur")
@@ -57,6 +79,13 @@ _tandem ()
     mapfile -t COMPREPLY < <(compgen -W "$train" -- "$cur")
     return
   fi
+  if [ "${COMP_WORDS[1]}" = fit ]; then
+    mapfile -t COMPREPLY < <(compgen -W "$fit" -- "$cur")
+    return
+  fi
+  local plan='
+    --devices --objective --placement --formats --micro-batch --length
+    --precision --threads --svg --insecure --json --help'
   case ${COMP_WORDS[1]} in
     help)
       mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
@@ -86,6 +115,17 @@ _tandem ()
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       return ;;
+    plan)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$plan" -- "$cur")
+        return
+      fi ;;
+    profile)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(
+          compgen -W '--threads --precision --seconds --again --json --help' -- "$cur")
+        return
+      fi ;;
     split)
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '--layers --output --force --help' -- "$cur")

@@ -149,6 +149,8 @@ tandem_export_make_tokenizer_config (TandemTokenizerFlags flags, guint max_posit
   json_object_set_boolean_member (object, "tokenize_chinese_chars",
                                   (flags & TANDEM_TOKENIZER_SPLIT_CJK) != 0);
   json_object_set_string_member (object, "tokenizer_class", "BertTokenizer");
+  json_object_set_string_member (object, "truncation_side",
+                                 flags & TANDEM_TOKENIZER_CUT_START ? "left" : "right");
   json_object_set_string_member (object, "unk_token", "[UNK]");
   return to_text (object);
 }

@@ -26,6 +26,11 @@ G_DECLARE_FINAL_TYPE (TandemTrainStage, tandem_train_stage, TANDEM, TRAIN_STAGE,
  * @hidden: give the rows of the last layer instead of logits
  * @masked_lm: train a masked language model with tandem_train_stage_masked_step(): no pooler
  *   and no classifier, but a head that predicts tokens
+ * @teacher: (nullable): a model with the same vocabulary whose hidden states the stage learns,
+ *   beside what gradients ask for; %NULL: none. Used by tandem_train_stage_new() alone
+ * @teacher_layers: (nullable): which layers are to be like which of the teacher's, from 0, as "0:1" or
+ *   "0:1,1:3"; %NULL or "": each layer of the model like the one that is as deep in the teacher
+ * @teacher_weight: what the loss of hidden states is multiplied with, 0 at least
  *
  * How a stage trains.
  */
@@ -37,6 +42,9 @@ typedef struct
   guint64 seed;
   gboolean hidden;
   gboolean masked_lm;
+  TandemModel *teacher;
+  const char *teacher_layers;
+  double teacher_weight;
 } TandemTrainOptions;
 
 /**
@@ -75,6 +83,12 @@ void tandem_train_stage_get_layers (TandemTrainStage *self, guint *first, guint 
 
 TANDEM_API
 gboolean tandem_train_stage_takes_tokens (TandemTrainStage *self);
+
+TANDEM_API
+gboolean tandem_train_stage_has_teacher (TandemTrainStage *self);
+
+TANDEM_API
+double tandem_train_stage_get_hidden_loss (TandemTrainStage *self);
 
 TANDEM_API
 gboolean tandem_train_stage_gives_logits (TandemTrainStage *self);

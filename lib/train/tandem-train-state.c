@@ -37,8 +37,8 @@ new_table (void)
  * tandem_train_stage_get_tensors:
  * @self: a stage
  *
- * Returns: (transfer full) (element-type utf8 TandemTensor): copies of the weights as they are
- *   now, by canonical name
+ * Returns: (transfer full) (element-type utf8 TandemTensor): copies of the model's weights as they
+ *   are now, by canonical name; the projection that goes with a teacher is none of them
  */
 GHashTable *
 tandem_train_stage_get_tensors (TandemTrainStage *self)
@@ -47,6 +47,7 @@ tandem_train_stage_get_tensors (TandemTrainStage *self)
 
   tandem_parameters_foreach (tandem_train_stage_get_parameters (self), TANDEM_PARAMETER_VALUE,
                              copy_tensor, &copy);
+  g_hash_table_remove (copy.tensors, TANDEM_TRAIN_HIDDEN_PROJECTION);
   return copy.tensors;
 }
 

@@ -161,7 +161,7 @@ measure_hop (guint rows, double *us, guint n)
   gst_pad_add_probe (out->sinkpad, GST_PAD_PROBE_TYPE_BUFFER, arrive, NULL, NULL);
   gst_harness_play (out);
   g_object_get (src, "current-port", &port, NULL);
-  g_object_set (sink, "port", port, NULL);
+  g_object_set (sink, "host", "127.0.0.1", "port", port, NULL);
   in = gst_harness_new_with_element (sink, "sink", NULL);
   gst_harness_set_src_caps (in, gst_caps_from_string (
       TANDEM_CAPS_ACTIVATIONS ",model=" FINGERPRINT ",layer=1,width=128,format=F32LE"));

@@ -102,7 +102,7 @@ static inline void
 sink_make (Side *sink, guint port)
 {
   side_init (sink, gst_element_factory_make ("tcpactsink", NULL));
-  g_object_set (sink->element, "port", port, "reconnect-timeout", 5000, NULL);
+  g_object_set (sink->element, "host", "127.0.0.1", "port", port, "reconnect-timeout", 5000, NULL);
   side_set_key (sink);
 }
 

@@ -451,7 +451,8 @@ test_pipelines (void)
   }
   receiving = gst_parse_launch ("tcpactsrc name=src port=0 ! queue ! "
                                 "fakesink name=consumer sync=false signal-handoffs=true", NULL);
-  sending = gst_parse_launch ("appsrc name=app format=time ! tcpactsink name=sink", NULL);
+  sending = gst_parse_launch ("appsrc name=app format=time ! "
+                              "tcpactsink name=sink host=127.0.0.1", NULL);
   src = gst_bin_get_by_name (GST_BIN (receiving), "src");
   consumer = gst_bin_get_by_name (GST_BIN (receiving), "consumer");
   app = gst_bin_get_by_name (GST_BIN (sending), "app");
@@ -499,6 +500,7 @@ test_up_and_down (void)
   guint i, fds = 0, threads = 0;
 
   g_object_set (src, "port", 0, NULL);
+  g_object_set (sink, "host", "127.0.0.1", NULL);
   for (i = 0; i < 50; i++) {
     guint port;
 

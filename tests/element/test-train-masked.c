@@ -315,7 +315,8 @@ test_refusals (void)
     { model, "trainable=true task=masked-lm layers=0-0", "give it layers 0-1, not 0-0" },
     { model, "trainable=true task=masked-lm threads=2", "on one thread" },
     { model, "trainable=true task=masked-lm checkpoint=/nowhere/at/all", "/nowhere/at/all" },
-    { model, "trainable=true task=masked-lm learning-rate=10 weight-decay=10 max-norm=0", "finite" },
+    { model, "trainable=true task=masked-lm learning-rate=10 weight-decay=10 max-norm=0",
+      "cannot go on: step " },
     { untied, "trainable=true task=masked-lm", "tie_word_embeddings" },
   };
   guint i;

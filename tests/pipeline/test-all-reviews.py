@@ -87,7 +87,7 @@ def test_two_processes():
                     % (port, tap.MODEL, write_results('two.json')))
     try:
         devices.wait_for_listener(port, server)
-        finish(launch(read_reviews('', 'layers=0-0') + ' ! tcpactsink port=' + port))
+        finish(launch(read_reviews('', 'layers=0-0') + ' ! tcpactsink host=127.0.0.1 port=' + port))
         finish(server)
     finally:
         server.kill()

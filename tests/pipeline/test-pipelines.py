@@ -70,7 +70,7 @@ def run_two_devices(reviews):
 
 @tap.case('help')
 def test_help():
-    for name in (*NAMES, 'quickstart'):
+    for name in (*NAMES, 'quickstart', 'train-sentiment'):
         result = must_run(name, '--help')
         assert result.stdout.startswith(b'Usage: pipelines/' + name.encode()), result.stdout
         assert run(name, '--nonsense').returncode == 2

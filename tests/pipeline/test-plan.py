@@ -4,15 +4,18 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import tempfile
+import xml.etree.ElementTree as ElementTree
 
 import devices
 import tap
 
 TOOL = os.environ['TANDEM_TEST_TOOL']
 EXAMPLE = os.path.join(tap.ROOT, 'docs', 'examples', 'devices.json')
+PLACEMENT = os.path.join(tap.ROOT, 'docs', 'examples', 'placement.json')
 TEXTS = b'A wonderful film.\nA waste of time.\nI loved every minute of it.\n'
 
 
@@ -221,11 +224,77 @@ def test_refused_placements():
             assert name in errors and message in errors, (stages, errors)
 
 
+@tap.case('picture')
+def test_picture():
+    tap.need_model()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in 'whole', 'split':
+            picture = os.path.join(folder, name + '.svg')
+            more = ('--placement', PLACEMENT) if name == 'split' else ()
+            tandem('plan', tap.MODEL, '--devices', EXAMPLE, '--svg', picture, *more)
+            root = ElementTree.parse(picture).getroot()
+            assert root.tag.endswith('svg'), root.tag
+            # A bar a micro-batch: eight in each of four rows, or of three.
+            bars = [path for path in root.iter('{http://www.w3.org/2000/svg}path')
+                    if 'fill-rule' in path.get('style', '')]
+            assert len(bars) >= 24, len(bars)
+    assert '/nowhere/plan.svg' in tandem('plan', tap.MODEL, '--devices', EXAMPLE, '--svg',
+                                         '/nowhere/plan.svg', status=1)
+
+
+@tap.case('documented-commands')
+def test_documented_commands():
+    """Those in docs/placement.md, in the folder where they are meant to be run."""
+    tap.need_model()
+    with open(os.path.join(tap.ROOT, 'docs', 'placement.md'), encoding='utf-8') as file:
+        blocks = re.findall(r'^```sh\n(.*?)^```', file.read(), re.MULTILINE | re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines()
+                if line.startswith('tandem ')]
+    assert len(commands) >= 6, commands
+    environment = dict(os.environ, MODEL=tap.MODEL,
+                       PATH=os.path.dirname(TOOL) + ':' + os.environ['PATH'])
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(os.path.join(tap.ROOT, 'docs'), os.path.join(folder, 'docs'))
+        environment['XDG_CACHE_HOME'] = os.path.join(folder, 'cache')
+        for command in commands:
+            result = subprocess.run(['sh', '-c', command], cwd=folder, env=environment,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
+                                    check=False)
+            assert result.returncode == 0, (command, result.stderr.decode())
+        kept = os.listdir(os.path.join(folder, 'cache', 'tandem', 'profiles'))
+        assert len(kept) == 1, kept
+        with open(os.path.join(folder, 'desk-profile.json'), encoding='utf-8') as file:
+            check_profile(folder, json.load(file), environment)
+
+
+def check_profile(folder, profile, environment):
+    """A file of devices may name what tandem profile wrote, and a profile of another model is
+    refused."""
+    content = example()
+    for device in content['devices']:
+        del device['seconds']
+        device.pop('threads', None)
+        device['profile'] = 'desk-profile.json'
+    path = write(folder, 'devices.json', content)
+    answer = plan('--devices', path)
+    desk, shelf = (device['alone'] for device in answer['devices'])
+    assert abs(desk['stages'][0]['seconds'] - shelf['stages'][0]['seconds'] -
+               desk['tokenize_seconds']) < 1e-9, answer
+    profile['model'] = '0' * 64
+    write(folder, 'desk-profile.json', profile)
+    errors = tandem('plan', tap.MODEL, '--devices', path, status=1)
+    assert 'devices[0].profile' in errors and 'desk-profile.json' in errors, errors
+    # Without devices there is this one, with its profile.
+    result = subprocess.run([TOOL, 'plan', tap.MODEL], env=environment, stdout=subprocess.PIPE,
+                            timeout=120, check=True)
+    assert b'gst-launch-1.0 -q fdsrc' in result.stdout, result.stdout
+
+
 @tap.case('usage')
 def test_usage():
     for arguments in ((), ('a', 'b'), ('a', '--objective', 'beauty'), ('a', '--formats', 'f8'),
-                      ('a', '--micro-batch', '-1'), ('a', '--threads', '0'), ('a', '--length', '-3'),
-                      ('a', '--precision', 'f64')):
+                      ('a', '--micro-batch', '-1'), ('a', '--threads', '0'),
+                      ('a', '--length', '-3'), ('a', '--precision', 'f64')):
         tandem('plan', *arguments, status=2)
     tap.need_model()
     assert '512' in tandem('plan', tap.MODEL, '--devices', EXAMPLE, '--length', '513', status=1)

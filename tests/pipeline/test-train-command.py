@@ -274,6 +274,18 @@ def test_distillation():
     best = [float(text) for text in re.findall(r'([0-9.]+) % of ', out)]
     assert max(best) > 90.0, out
     logits = read(folder, 'teacher.safetensors')
+
+    # The teacher's hidden states, too: whatever the stages, the same model.
+    hidden = [*args, '--hidden', '0.5', '--hidden-layers', '0:0']
+    metrics = path('hidden.jsonl')
+    train_well(*hidden, '--metrics', metrics, '--output', path('hidden'))
+    losses = [step['hidden_loss'] for step in map(json.loads, read(metrics).splitlines())
+              if step['event'] == 'step']
+    assert 0 < losses[-1] < 0.8 * losses[0], losses
+    train_well(*hidden, '--stages', '0-0,1-', '--output', path('hidden-split'))
+    weights = read(path('hidden'), 'model.safetensors')
+    assert weights != read(folder, 'model.safetensors')
+    assert weights == read(path('hidden-split'), 'model.safetensors')
     again = os.stat(os.path.join(folder, 'teacher.safetensors')).st_mtime_ns
     train_well(*args, '--output', folder, '--force')
     assert os.stat(os.path.join(folder, 'teacher.safetensors')).st_mtime_ns == again
@@ -309,6 +321,8 @@ WRONG = [
     ([*TRAIN, '--output', 'x', '--holdout', 'nan'], 2, '--holdout=nan'),
     ([*TRAIN, '--output', 'x', '--micro-batch', '5'], 2, '--micro-batch'),
     ([*TRAIN, '--output', 'x', '--task', 'distill'], 2, '--teacher'),
+    ([*TRAIN, '--output', 'x', '--hidden', '1'], 2, '--hidden goes'),
+    ([*TRAIN, '--output', 'x', '--hidden-layers', '0:1'], 2, '--hidden-layers goes'),
     ([*TRAIN, '--output', 'x', 'more'], 2, '"more"'),
     ([*TRAIN, '--output', 'x', '--resume', '--force'], 2, '--force'),
     (['--resume', '--output', 'nowhere'], 2, 'nowhere holds no training'),

@@ -15,7 +15,7 @@ static const char *const sample_names[] = {
   "hello-sender", "hello-receiver", "caps-tokens", "caps-activations", "caps-logits", "segment",
   "buffer", "event-keepalive", "event-done", "event-flush", "ack", "credit", "eos", "error",
   "hello-training", "event-training", "event-drain", "event-step", "event-checkpoint",
-  "event-gradient",
+  "event-gradient", "event-training-earlier", "event-gradient-step",
 };
 
 static inline void
@@ -121,7 +121,7 @@ sample_gradient (TandemGradientInfo *info)
 }
 
 static inline void
-sample_append_gradient (GByteArray *out, guint64 sequence)
+sample_append_gradient (GByteArray *out, guint64 sequence, guint64 step)
 {
   g_autoptr (GstBuffer) buffer = sample_buffer ();
   TandemGradientInfo info;
@@ -129,6 +129,7 @@ sample_append_gradient (GByteArray *out, guint64 sequence)
   GstMapInfo map;
 
   sample_gradient (&info);
+  info.step = step;
   gst_buffer_map (buffer, &map, GST_MAP_READ);
   vector.buffer = map.data;
   vector.size = map.size;
@@ -145,6 +146,9 @@ sample_training_event (const char *name)
 
   sample_training (&training);
   if (g_str_equal (name, "event-training"))
+    return tandem_event_new_training (&training);
+  training.earlier_step = 240;
+  if (g_str_equal (name, "event-training-earlier"))
     return tandem_event_new_training (&training);
   if (g_str_equal (name, "event-drain"))
     return tandem_event_new_drain (250);
@@ -168,7 +172,9 @@ sample_frame (const char *name)
   if (event != NULL) {
     g_assert_true (tandem_frame_append_training_event (out, 45, event));
   } else if (g_str_equal (name, "event-gradient")) {
-    sample_append_gradient (out, 42);
+    sample_append_gradient (out, 42, 0);
+  } else if (g_str_equal (name, "event-gradient-step")) {
+    sample_append_gradient (out, 42, 240);
   } else if (g_str_equal (name, "hello-training")) {
     sample_hello (&hello, TANDEM_ROLE_SENDER);
     hello.features = hello.features_required = TANDEM_FRAME_FEATURE_TRAINING;

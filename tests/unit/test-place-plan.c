@@ -241,7 +241,8 @@ make_case (Case *c, GRand *rand)
   c->per_thread = g_rand_int_range (rand, 0, 10);
   c->activations = g_rand_int_range (rand, 0, 10);
   for (i = 0; i < c->n_devices; i++) {
-    guint other = g_rand_int_range (rand, 0, i + 1), speed = ties ? 1 : g_rand_int_range (rand, 1, 5);
+    guint other = g_rand_int_range (rand, 0, i + 1);
+    guint speed = ties ? 1 : g_rand_int_range (rand, 1, 5);
 
     c->names[i] = c->names[other];
     c->names[other] = i;

@@ -10,11 +10,11 @@ static const TandemTrainingInfo training = {
   .schedule = TANDEM_SCHEDULE_1F1B_FLUSH, .micro_batches = 64, .learning_rate = 0.1,
   .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_norm = 1.0,
   .warmup_steps = G_MAXUINT64 - 1, .total_steps = G_MAXUINT64, .cosine = TRUE,
-  .first_step = (guint64) 1 << 40,
+  .first_step = (guint64) 1 << 40, .earlier_step = ((guint64) 1 << 40) - 1,
 };
 static const TandemGradientInfo gradient = {
   .micro_batch = G_MAXUINT64 - 3, .depth = 2, .squared_norm = 0.1, .n_sequences = 32,
-  .loss = 1.0 / 3, .n_correct = -1,
+  .loss = 1.0 / 3, .n_correct = -1, .step = G_MAXUINT64 - 5,
 };
 static const TandemStepInfo step = {
   .step = (guint64) 1 << 33, .n_sequences = 256, .squared_norm = 2.0 / 3,
@@ -40,6 +40,7 @@ test_training (void)
   g_assert_cmpuint (back.total_steps, ==, training.total_steps);
   g_assert_true (back.cosine);
   g_assert_cmpuint (back.first_step, ==, training.first_step);
+  g_assert_cmpuint (back.earlier_step, ==, training.earlier_step);
 }
 
 static void
@@ -83,6 +84,7 @@ test_gradient (void)
   g_assert_true (back.squared_norm == gradient.squared_norm && back.loss == gradient.loss);
   g_assert_cmpuint (back.n_sequences, ==, gradient.n_sequences);
   g_assert_cmpint (back.n_correct, ==, -1);
+  g_assert_cmpuint (back.step, ==, gradient.step);
   gst_event_unref (event);
   g_assert_cmpint (GST_MINI_OBJECT_REFCOUNT_VALUE (rows), ==, 1);
 
@@ -167,6 +169,14 @@ test_malformed (void)
 
     gst_structure_set (s, i == 0 ? "schedule" : "micro-batches", G_TYPE_UINT, i == 0 ? 3 : 0,
                        NULL);
+    event = gst_event_new_custom (GST_EVENT_CUSTOM_DOWNSTREAM_STICKY, s);
+    g_assert_false (parses (event));
+  }
+  for (i = 0; i < 2; i++) {
+    GstStructure *s = gst_structure_copy (gst_event_get_structure (events[0]));
+    g_autoptr (GstEvent) event = NULL;
+
+    gst_structure_set (s, "earlier-step", G_TYPE_UINT64, training.first_step + i, NULL);
     event = gst_event_new_custom (GST_EVENT_CUSTOM_DOWNSTREAM_STICKY, s);
     g_assert_false (parses (event));
   }

@@ -58,6 +58,47 @@ assert_ids (TandemTokenizer *tokenizer, const char *text, gssize length, guint m
   g_assert_cmpuint (n_replaced, ==, expected_replaced);
 }
 
+/* With TANDEM_TOKENIZER_CUT_START: [CLS], the last ids of the uncut text, [SEP]; also where the
+ * text is much longer than what is kept. */
+static void
+test_cut_start (void)
+{
+  static const char vocabulary[] = "[UNK]\n[CLS]\n[SEP]\na\nb\n##b\n";
+  g_autoptr (GBytes) bytes = g_bytes_new_static (vocabulary, strlen (vocabulary));
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TandemTokenizer) uncut = tandem_tokenizer_new (bytes, UNCASED, &error);
+  g_autoptr (TandemTokenizer) tokenizer =
+      tandem_tokenizer_new (bytes, UNCASED | TANDEM_TOKENIZER_CUT_START, &error);
+  g_autoptr (GString) text = g_string_new (NULL);
+  const guint lengths[] = { 3, 4, 17, 512, 1026, 1027, 4000 };
+  guint i, k;
+
+  g_assert_no_error (error);
+  assert_ids (tokenizer, "a b ab", -1, 6, "1 3 4 3 5 2", 0);
+  assert_ids (tokenizer, "a b ab", -1, 5, "1 4 3 5 2", 0);
+  assert_ids (tokenizer, "a b ab", -1, 3, "1 5 2", 0);
+  assert_ids (tokenizer, "a b ab", -1, 2, "1 2", 0);
+  assert_ids (tokenizer, "a[SEP]b", -1, 4, "1 2 4 2", 0);
+  assert_ids (tokenizer, "\xff a b", -1, 3, "1 4 2", 1);
+  g_assert_cmpstr (tandem_tokenizer_get_fingerprint (tokenizer), ==,
+                   tandem_tokenizer_get_fingerprint (uncut));
+
+  for (i = 0; i < 5000; i++)
+    g_string_append (text, i % 7 == 3 ? "[SEP]" : i % 3 == 0 ? "ab." : i % 5 == 0 ? " a " : "b ");
+  for (k = 0; k < G_N_ELEMENTS (lengths); k++) {
+    g_autofree gint32 *all = NULL;
+    g_autofree gint32 *ids = NULL;
+    gsize n_all = tandem_tokenizer_encode (uncut, text->str, -1, 0, &all, NULL);
+    gsize n = tandem_tokenizer_encode (tokenizer, text->str, -1, lengths[k], &ids, NULL);
+
+    g_assert_cmpuint (n_all, >, 5000);
+    g_assert_cmpuint (n, ==, lengths[k]);
+    g_assert_cmpint (ids[0], ==, 1);
+    g_assert_cmpmem (ids + 1, (n - 1) * sizeof *ids, all + n_all - (n - 1),
+                     (n - 1) * sizeof *ids);
+  }
+}
+
 /* Ids from the reference, in tests/unit/data/text-awkward.txt. */
 static void
 test_reference (void)
@@ -259,6 +300,18 @@ test_files (void)
                    UNCASED & ~TANDEM_TOKENIZER_STRIP_ACCENTS);
   g_clear_object (&tokenizer);
 
+  g_assert_true (g_file_set_contents (config, "{\"truncation_side\": \"left\"}", -1, NULL));
+  tokenizer = tandem_tokenizer_new_from_path (json, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (tandem_tokenizer_get_flags (tokenizer) & TANDEM_TOKENIZER_CUT_START, !=, 0);
+  g_clear_object (&tokenizer);
+  g_assert_true (g_file_set_contents (config, "{\"truncation_side\": \"up\"}", -1, NULL));
+  g_assert_null (tandem_tokenizer_new_from_path (json, &error));
+  g_assert_error (error, TANDEM_TOKENIZER_ERROR, TANDEM_TOKENIZER_ERROR_UNSUPPORTED);
+  g_assert_nonnull (strstr (error->message, "truncation_side"));
+  g_clear_error (&error);
+  g_assert_true (g_file_set_contents (config, "{}", -1, NULL));
+
   for (i = 0; i < G_N_ELEMENTS (bad) + 2; i++) {
     const char *contents =
         i < G_N_ELEMENTS (bad) ? bad[i].json : i == G_N_ELEMENTS (bad) ? deep : hidden;
@@ -305,6 +358,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/tokenizer/reference", test_reference);
   g_test_add_func ("/tokenizer/truncation", test_truncation);
+  g_test_add_func ("/tokenizer/cut-start", test_cut_start);
   g_test_add_func ("/tokenizer/invalid-utf8", test_invalid_utf8);
   g_test_add_func ("/tokenizer/bad-vocabularies", test_bad_vocabularies);
   g_test_add_func ("/tokenizer/round-trip", test_round_trip);
