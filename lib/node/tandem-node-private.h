@@ -8,6 +8,7 @@
 #include <json-glib/json-glib.h>
 
 #include "model/tandem-bert-stage.h"
+#include "net/tandem-advertiser.h"
 #include "net/tandem-link.h"
 #include "node/tandem-control-channel.h"
 #include "node/tandem-node.h"
@@ -49,6 +50,7 @@ struct _TandemNode
   guint handshake_timeout;      /* milliseconds */
   guint silence_timeout;        /* milliseconds */
   guint max_pending, max_connections;
+  gboolean advertise;
 
   /* from start to stop */
   GMainContext *context;
@@ -57,6 +59,8 @@ struct _TandemNode
   guint16 current_port;
   TandemStageCache *cache;
   GPtrArray *connections;       /* of TandemNodeConnection */
+  TandemAdvertiser *advertiser; /* (nullable) */
+  GBytes *announced;            /* (nullable): its TXT record */
   GTask *stopping;              /* (nullable) */
 
   guint64 memory_used;          /* of the pipelines */
@@ -113,6 +117,11 @@ void tandem_node_run (TandemNode *self, GCancellable *cancellable, GTaskThreadFu
 void tandem_node_ran (TandemNode *self);
 void tandem_node_check_stopped (TandemNode *self);
 void tandem_node_changed (TandemNode *self);
+
+/* tandem-node-announce.c */
+void tandem_node_announce (TandemNode *self);
+void tandem_node_announce_again (TandemNode *self);
+void tandem_node_announce_no_more (TandemNode *self);
 
 /* tandem-node-door.c */
 void tandem_node_greet (TandemNode *self, GSocket *socket);

@@ -38,6 +38,7 @@ enum
   PROP_SILENCE_TIMEOUT,
   PROP_MAX_PENDING,
   PROP_MAX_CONNECTIONS,
+  PROP_ADVERTISE,
   PROP_FACTS,
   N_PROPS
 };
@@ -132,6 +133,9 @@ tandem_node_set_property (GObject *object, guint id, const GValue *value, GParam
     case PROP_MAX_CONNECTIONS:
       self->max_connections = g_value_get_uint (value);
       break;
+    case PROP_ADVERTISE:
+      self->advertise = g_value_get_boolean (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   }
@@ -187,6 +191,9 @@ tandem_node_get_property (GObject *object, guint id, GValue *value, GParamSpec *
       break;
     case PROP_MAX_CONNECTIONS:
       g_value_set_uint (value, self->max_connections);
+      break;
+    case PROP_ADVERTISE:
+      g_value_set_boolean (value, self->advertise);
       break;
     case PROP_FACTS:
       g_value_take_boxed (value, tandem_node_make_facts (self));
@@ -309,6 +316,13 @@ install_properties (GObjectClass *klass)
   props[PROP_MAX_CONNECTIONS] = g_param_spec_uint ("max-connections", NULL, NULL, 1, 1024,
                                                    DEFAULT_MAX_CONNECTIONS, flags);
   /**
+   * TandemNode:advertise:
+   *
+   * Whether the node is announced on the local network, as %TANDEM_NODE_SERVICE_TYPE by mDNS through
+   * the system's Avahi daemon; never when it listens on loopback.
+   */
+  props[PROP_ADVERTISE] = g_param_spec_boolean ("advertise", NULL, NULL, FALSE, flags);
+  /**
    * TandemNode:facts:
    *
    * What an announcement of the node says, as `key=value`: `node` (version of the protocol), `id` and
@@ -333,7 +347,7 @@ tandem_node_class_init (TandemNodeClass *klass)
   /**
    * TandemNode::activity:
    * @self: the node
-   * @what: one of `connected`, `disconnected`, `stranger`, `refused`, `stored`, `measured`,
+   * @what: one of `announced`, `not-announced`, `connected`, `disconnected`, `stranger`, `refused`, `stored`, `measured`,
    *   `built`, `finished`, `failed`, `stopped`
    * @peer: (nullable): address and port of who it is about
    * @text: what happened, for people
@@ -407,6 +421,7 @@ void
 tandem_node_changed (TandemNode *self)
 {
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_FACTS]);
+  tandem_node_announce_again (self);
 }
 
 /* --- life --- */
@@ -464,6 +479,7 @@ tandem_node_start (TandemNode *self, GError **error)
   g_object_ref (self);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_CURRENT_PORT]);
   tandem_node_changed (self);
+  tandem_node_announce (self);
   return TRUE;
 }
 
@@ -497,6 +513,7 @@ tandem_node_stop_async (TandemNode *self, GAsyncReadyCallback callback, gpointer
   g_return_if_fail (self->cache != NULL && self->stopping == NULL);
 
   self->stopping = g_task_new (self, NULL, callback, user_data);
+  tandem_node_announce_no_more (self);
   g_source_destroy (self->accept_source);
   g_clear_pointer (&self->accept_source, g_source_unref);
   g_clear_object (&self->listener);

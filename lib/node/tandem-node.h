@@ -23,6 +23,13 @@ G_BEGIN_DECLS
  */
 #define TANDEM_NODE_DEFAULT_CACHE_LIMIT (G_GUINT64_CONSTANT (4) << 30)
 
+/**
+ * TANDEM_NODE_SERVICE_TYPE:
+ *
+ * The DNS-SD service type under which nodes are announced.
+ */
+#define TANDEM_NODE_SERVICE_TYPE "_tandem-node._tcp"
+
 #define TANDEM_TYPE_NODE (tandem_node_get_type ())
 
 /**

@@ -19,7 +19,7 @@ typedef struct
 {
   char *address, *key, *name, *memory, *cache, *cache_size;
   int port, n_threads;
-  gboolean insecure, json;
+  gboolean insecure, json, hidden;
 } Options;
 
 typedef struct
@@ -252,6 +252,8 @@ run (char **args)
       N_("Folder for stage files (~/.cache/tandem/stages)"), N_("FOLDER") },
     { "cache-size", 's', G_OPTION_FLAG_NONE, G_OPTION_ARG_STRING, &options.cache_size,
       N_("How much of them is kept (4G)"), N_("SIZE") },
+    { "hidden", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &options.hidden,
+      N_("Do not announce the node on the local network"), NULL },
     { "json", 'j', G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &options.json,
       N_("Print what happens as JSON, one object a line"), NULL },
     { NULL },
@@ -286,7 +288,7 @@ run (char **args)
   node = g_object_new (TANDEM_TYPE_NODE, "name", options.name, "address", address, "port",
                        options.port, "key", key, "insecure", options.insecure, "memory-limit",
                        memory, "threads", options.n_threads, "cache-folder", options.cache,
-                       "cache-limit", cache_size, NULL);
+                       "cache-limit", cache_size, "advertise", !options.hidden, NULL);
   return serve (node, address, &options, cancellable);
 }
 

@@ -38,7 +38,7 @@ _tandem ()
         return ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W '--port --address --key --insecure --name --memory
-      --threads --cache --cache-size --json --help' -- "$cur")
+      --threads --cache --cache-size --hidden --json --help' -- "$cur")
     return
   fi
   if [ "${COMP_WORDS[1]}" = plan ]; then
