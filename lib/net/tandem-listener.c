@@ -6,6 +6,10 @@
 
 #include <glib/gi18n-lib.h>
 
+/* The system keeps so many until we have looked at those before them: whoever finds no room there
+ * tries again only after a second. */
+#define BACKLOG 128
+
 static GInetAddress *
 find_address (const char *name, GError **error)
 {
@@ -53,7 +57,6 @@ choose_key (const char *name, GInetAddress *address, TandemClusterKey **key, gbo
  * tandem_listen: (skip)
  * @address: an address, or a name that has one
  * @port: the TCP port; 0: any free one
- * @backlog: connections that the system may keep until they are accepted
  * @key: (inout) (nullable): the cluster key; beyond loopback the default one is loaded when
  *   there is none
  * @insecure: whether to do without a key beyond loopback
@@ -64,8 +67,8 @@ choose_key (const char *name, GInetAddress *address, TandemClusterKey **key, gbo
  * Returns: (transfer full): a socket that listens and does not block, or %NULL
  */
 GSocket *
-tandem_listen (const char *address, guint16 port, int backlog, TandemClusterKey **key,
-               gboolean insecure, guint16 *bound_port, GError **error)
+tandem_listen (const char *address, guint16 port, TandemClusterKey **key, gboolean insecure,
+               guint16 *bound_port, GError **error)
 {
   g_autoptr (GInetAddress) inet = find_address (address, error);
   g_autoptr (GSocketAddress) wanted = NULL;
@@ -80,7 +83,7 @@ tandem_listen (const char *address, guint16 port, int backlog, TandemClusterKey 
     return NULL;
   wanted = g_inet_socket_address_new (inet, port);
   g_socket_set_blocking (socket, FALSE);
-  g_socket_set_listen_backlog (socket, backlog);
+  g_socket_set_listen_backlog (socket, BACKLOG);
   if (!g_socket_bind (socket, wanted, TRUE, error) || !g_socket_listen (socket, error) ||
       (bound = g_socket_get_local_address (socket, error)) == NULL)
     return NULL;

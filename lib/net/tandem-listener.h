@@ -9,7 +9,7 @@
 
 G_BEGIN_DECLS
 
-GSocket *tandem_listen (const char *address, guint16 port, int backlog, TandemClusterKey **key,
+GSocket *tandem_listen (const char *address, guint16 port, TandemClusterKey **key,
                         gboolean insecure, guint16 *bound_port, GError **error);
 
 G_END_DECLS

@@ -103,8 +103,8 @@ tandem_receiver_listen (TandemReceiver *receiver, GError **error)
 {
   TandemReceiver *self = receiver;
 
-  self->listener = tandem_listen (self->address, self->options.port, self->options.max_pending,
-                                  &self->key, self->options.insecure, &self->port, error);
+  self->listener = tandem_listen (self->address, self->options.port, &self->key,
+                                  self->options.insecure, &self->port, error);
   return self->listener != NULL;
 }
 

@@ -104,7 +104,8 @@ check_preamble (TandemControlDecoder *self, GError **error)
     return TANDEM_CONTROL_MORE;
   if (self->head[MAGIC_SIZE] != TANDEM_CONTROL_MAJOR)
     return fail (error, TANDEM_NET_ERROR_VERSION,
-                 _("this side speaks version %d of the protocol of nodes, the other one version %d"),
+                 _("this side speaks version %d of the protocol of nodes, the other one version "
+                   "%d"),
                  TANDEM_CONTROL_MAJOR, self->head[MAGIC_SIZE]);
   self->has_preamble = TRUE;
   self->n_head = 0;

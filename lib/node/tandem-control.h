@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Private: the control protocol of nodes, byte for byte, as docs/node-protocol.md says. Exported for
- * the tests only. */
+/* Private: the control protocol of nodes, byte for byte, as docs/node-protocol.md says. Exported
+ * for the tests only. */
 
 #include <json-glib/json-glib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The node on the local network's mDNS, through the system's Avahi daemon, as _tandem-node._tcp. What is
- * announced are the node's facts. */
+/* The node on the local network's mDNS, through the system's Avahi daemon, as _tandem-node._tcp.
+ * What is announced are the node's facts. */
 
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The request to build a pipeline: what it needs is counted, in another thread, from the file that it
- * runs; then it gets its memory or a refusal; then it starts. */
+/* The request to build a pipeline: what it needs is counted, in another thread, from the file that
+ * it runs; then it gets its memory or a refusal; then it starts. */
 
 #include "config.h"
 
@@ -62,8 +62,8 @@ answer (Build *self)
 
   tandem_node_tell (self->request->connection->node, "built",
                     tandem_link_get_peer (self->request->connection->link),
-                    _("stage %u runs layers %u-%u on port %u, results go to %s port %u; it may take "
-                      "%s"), pipeline->id, pipeline->first_layer, pipeline->last_layer,
+                    _("stage %u runs layers %u-%u on port %u, results go to %s port %u; it may "
+                      "take %s"), pipeline->id, pipeline->first_layer, pipeline->last_layer,
                     pipeline->port, pipeline->host, pipeline->next_port, memory);
   tandem_node_add_number (json, "stage", pipeline->id);
   tandem_node_add_number (json, "port", pipeline->port);

@@ -107,7 +107,8 @@ static const struct
   { "cancelled", TANDEM_NODE_ERROR_CANCELLED },
 };
 
-/* The sentence comes from the other device: what a terminal would obey is replaced by who shows it. */
+/* The sentence comes from the other device: what a terminal would obey is replaced by who shows
+ * it. */
 GError *
 tandem_node_client_read_error (const TandemPlaceObject *in)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How a stage file goes to a node: its digest is made first, then the node says how much it has, and what
- * is missing goes piece by piece, as fast as the connection takes it. */
+/* How a stage file goes to a node: its digest is made first, then the node says how much it has,
+ * and what is missing goes piece by piece, as fast as the connection takes it. */
 
 #include "config.h"
 

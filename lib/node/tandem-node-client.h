@@ -20,8 +20,8 @@ G_BEGIN_DECLS
  * Stages that were built over it stop when it ends.
  *
  * It works in the thread-default context of the thread in which it was made, where callbacks and
- * signals come, too; no other thread may use it. While it is open it pings the node now and then, so
- * that either side notices when the other one has gone.
+ * signals come, too; no other thread may use it. While it is open it pings the node now and then,
+ * so that either side notices when the other one has gone.
  */
 TANDEM_API
 G_DECLARE_FINAL_TYPE (TandemNodeClient, tandem_node_client, TANDEM, NODE_CLIENT, GObject)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Connections before their first request, as the receiver of lib/net treats them before HELLO: however
- * many strangers come and whatever they send, there are few of them at a time, each with a small
- * decoder and perhaps a handshake, and for a limited time. */
+/* Connections before their first request, as the receiver of lib/net treats them before HELLO:
+ * however many strangers come and whatever they send, there are few of them at a time, each with a
+ * small decoder and perhaps a handshake, and for a limited time. */
 
 #include "config.h"
 
@@ -61,8 +61,9 @@ refuse_plain (TandemNodeConnection *self)
   tell_stranger (self->node, tandem_link_get_peer (self->link), text);
   tandem_link_leave_tls (self->link);
   tandem_node_connection_refuse (self, "insecure",
-                                 _("this node takes only connections that its cluster key protects, "
-                                   "and yours is not protected; give both the key, or neither"));
+                                 _("this node takes only connections that its cluster key "
+                                   "protects, and yours is not protected; give both the key, or "
+                                   "neither"));
 }
 
 static gboolean
@@ -139,8 +140,8 @@ count_pending (TandemNode *self, const char *origin)
   return n;
 }
 
-/* Puts out one of too many: of whoever has most connections, the one that is least far, the oldest of
- * these. A neighbour that comes with one connection stays, whatever others do. */
+/* Puts out one of too many: of whoever has most connections, the one that is least far, the oldest
+ * of these. A neighbour that comes with one connection stays, whatever others do. */
 static void
 make_room (TandemNode *self)
 {

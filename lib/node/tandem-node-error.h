@@ -25,7 +25,8 @@ G_BEGIN_DECLS
  * @TANDEM_NODE_ERROR_NO_SPACE: the disk is full, or the file is larger than what the cache may hold
  * @TANDEM_NODE_ERROR_CORRUPT: a file that is not what its digest says, or no stage file
  * @TANDEM_NODE_ERROR_MEMORY: a stage, or a model to be measured, needs more memory than there is
- * @TANDEM_NODE_ERROR_MODEL: a configuration that is not supported, or layers that a file does not hold
+ * @TANDEM_NODE_ERROR_MODEL: a configuration that is not supported, or layers that a file does not
+ * hold
  * @TANDEM_NODE_ERROR_CANCELLED: the request was cancelled
  *
  * Why a node did not do what it was asked for.

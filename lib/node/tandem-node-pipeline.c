@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A stage that runs for somebody: tcpactsrc ! bertstage ! tcpactsink. It starts and stops in other
- * threads, since weights are read and peers waited for; what it says on its bus is heard in ours. */
+ * threads, since weights are read and peers waited for; what it says on its bus is heard
+ * in ours. */
 
 #include "config.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Private to tandem-node*.c. Everything here belongs to the thread of the node; what others do, they
- * do between tandem_node_run() and its callback. */
+/* Private to tandem-node*.c. Everything here belongs to the thread of the node; what others do,
+ * they do between tandem_node_run() and its callback. */
 
 #include <gst/gst.h>
 #include <json-glib/json-glib.h>
@@ -69,7 +69,7 @@ struct _TandemNode
   guint n_tasks;                /* that other threads do */
   guint n_handshakes;
   gboolean is_measuring;        /* two profiles would disturb each other */
-  double speed;                 /* floating-point operations a second of the last profile; 0: none */
+  double speed;                 /* operations a second, of the last profile; 0: none */
   gint64 told;                  /* when strangers were told of last, monotonic */
 };
 
@@ -110,8 +110,8 @@ struct _TandemNodeRequest
 /* Tells the application what happens; peer: NULL for the node itself. */
 void tandem_node_tell (TandemNode *self, const char *what, const char *peer, const char *format,
                        ...) G_GNUC_PRINTF (4, 5);
-/* Has func run in another thread; done, which frees what it needs itself, comes in ours and is the end of it.
- * The node is there until then. */
+/* Has func run in another thread; done, which frees what it needs itself, comes in ours and is the
+ * end of it. The node is there until then. */
 void tandem_node_run (TandemNode *self, GCancellable *cancellable, GTaskThreadFunc func,
                       GAsyncReadyCallback done, gpointer data);
 void tandem_node_ran (TandemNode *self);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* How fast a model of some shape would be here, measured without its weights: a model with the same
- * layers, but only as many of them as are measured, is made of random numbers. The result is kept by
- * shape and device. */
+ * layers, but only as many of them as are measured, is made of random numbers. The result is kept
+ * by shape and device. */
 
 #include "config.h"
 

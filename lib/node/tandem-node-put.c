@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Stage files that come in. While another thread writes, the connection is not read: so a peer can be
- * no faster than the disk, and one data frame is all that is kept of it in memory. */
+/* Stage files that come in. While another thread writes, the connection is not read: so a peer can
+ * be no faster than the disk, and one data frame is all that is kept of it in memory. */
 
 #include "config.h"
 
@@ -162,7 +162,8 @@ next_step (TandemNodeConnection *self, Step step, GBytes *bytes)
   w->step = step;
   w->bytes = bytes != NULL ? g_bytes_ref (bytes) : NULL;
   self->is_writing = TRUE;
-  /* Only what is written holds the peer back; it may ask for other things while a file is checked. */
+  /* Only what is written holds the peer back; it may ask for other things while a file
+   * is checked. */
   tandem_control_channel_set_paused (self->channel, step == STEP_WRITE);
   tandem_node_run (self->node, self->put->cancellable, work, on_worked, w);
 }

@@ -14,9 +14,6 @@
 #define DEFAULT_SILENCE_TIMEOUT 30000
 #define DEFAULT_MAX_PENDING 16
 #define DEFAULT_MAX_CONNECTIONS 32
-/* The system keeps so many until we have looked at those before them: whoever finds no room there
- * tries again only after a second. */
-#define BACKLOG 128
 /* As long as it fits a TXT record. */
 #define MAX_NAME 63
 
@@ -72,8 +69,8 @@ tandem_node_finalize (GObject *object)
 static void
 set_name (TandemNode *self, const char *name)
 {
-  g_autofree char *valid = g_utf8_make_valid (name != NULL && *name != '\0' ? name
-                                                                           : g_get_host_name (), -1);
+  const char *chosen = name != NULL && *name != '\0' ? name : g_get_host_name ();
+  g_autofree char *valid = g_utf8_make_valid (chosen, -1);
   g_autofree char *cut = g_strndup (valid, MAX_NAME);
   const char *end;
 
@@ -318,15 +315,15 @@ install_properties (GObjectClass *klass)
   /**
    * TandemNode:advertise:
    *
-   * Whether the node is announced on the local network, as %TANDEM_NODE_SERVICE_TYPE by mDNS through
-   * the system's Avahi daemon; never when it listens on loopback.
+   * Whether the node is announced on the local network, as %TANDEM_NODE_SERVICE_TYPE by mDNS
+   * through the system's Avahi daemon; never when it listens on loopback.
    */
   props[PROP_ADVERTISE] = g_param_spec_boolean ("advertise", NULL, NULL, FALSE, flags);
   /**
    * TandemNode:facts:
    *
-   * What an announcement of the node says, as `key=value`: `node` (version of the protocol), `id` and
-   * `inst` (of the device and of this process), `name`, `cores`, `memory` (bytes), `speed`
+   * What an announcement of the node says, as `key=value`: `node` (version of the protocol), `id`
+   * and `inst` (of the device and of this process), `name`, `cores`, `memory` (bytes), `speed`
    * (floating-point operations a second of the last profile, 0: none), `stages` (cached files) and
    * `busy` (pipelines). It is notified when it changes.
    */
@@ -347,13 +344,14 @@ tandem_node_class_init (TandemNodeClass *klass)
   /**
    * TandemNode::activity:
    * @self: the node
-   * @what: one of `announced`, `not-announced`, `connected`, `disconnected`, `stranger`, `refused`, `stored`, `measured`,
+   * @what: one of `announced`, `not-announced`, `connected`, `disconnected`, `stranger`,
+   * `refused`, `stored`, `measured`,
    *   `built`, `finished`, `failed`, `stopped`
    * @peer: (nullable): address and port of who it is about
    * @text: what happened, for people
    *
-   * Something happened that a log may hold. Strangers, who have not shown the key, are mentioned once
-   * a second at the most.
+   * Something happened that a log may hold. Strangers, who have not shown the key, are mentioned
+   * once a second at the most.
    */
   signals[SIGNAL_ACTIVITY] =
       g_signal_new ("activity", TANDEM_TYPE_NODE, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
@@ -450,7 +448,8 @@ open_cache (TandemNode *self, GError **error)
 /**
  * tandem_node_start:
  * @self: a node that does not listen
- * @error: return location for %TANDEM_NET_ERROR_INSECURE, %TANDEM_NET_ERROR_KEY when the cluster key
+ * @error: return location for %TANDEM_NET_ERROR_INSECURE, %TANDEM_NET_ERROR_KEY when the cluster
+ * key
  *   has expired, a #TandemNodeError of the cache folder, or an error of #GIOErrorEnum or
  *   #GResolverError
  *
@@ -467,8 +466,8 @@ tandem_node_start (TandemNode *self, GError **error)
 
   if (!open_cache (self, error))
     return FALSE;
-  self->listener = tandem_listen (self->address, self->port, BACKLOG, &self->key,
-                                  self->insecure, &self->current_port, error);
+  self->listener = tandem_listen (self->address, self->port, &self->key, self->insecure,
+                                  &self->current_port, error);
   if (self->listener == NULL) {
     g_clear_pointer (&self->cache, tandem_stage_cache_free);
     return FALSE;

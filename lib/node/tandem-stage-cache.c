@@ -235,7 +235,8 @@ make_room (TandemStageCache *self, guint64 size, GError **error)
     g_autofree char *running = g_format_size (fixed);
 
     g_set_error (error, TANDEM_NODE_ERROR, TANDEM_NODE_ERROR_NO_SPACE,
-                 _("a stage file of %s does not fit: the cache may hold %s, of which %s are in use"),
+                 _("a stage file of %s does not fit: the cache may hold %s, of which %s are in "
+                   "use"),
                  wanted, limit, running);
     return FALSE;
   }

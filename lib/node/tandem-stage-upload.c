@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A stage file that comes in, piece by piece. What is there of it may be what an earlier process left
- * when it was killed: the digest of the whole tells. */
+/* A stage file that comes in, piece by piece. What is there of it may be what an earlier process
+ * left when it was killed: the digest of the whole tells. */
 
 #include "config.h"
 

@@ -20,7 +20,8 @@ typedef struct
   guint port;
 } NodeProcess;
 
-/* Returns (transfer full) the next line of the log that tells of `event`; others are passed over. */
+/* Returns (transfer full) the next line of the log that tells of `event`; others are
+ * passed over. */
 static inline char *
 node_wait_event (NodeProcess *node, const char *event)
 {
@@ -45,7 +46,8 @@ node_wait_event (NodeProcess *node, const char *event)
   }
 }
 
-/* Starts a node with options that end with NULL, in front of which others may stand, as of prlimit. */
+/* Starts a node with options that end with NULL, in front of which others may stand, as of
+ * prlimit. */
 static inline void
 node_start_with (NodeProcess *node, const char *const *before, ...)
 {

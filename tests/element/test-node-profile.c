@@ -90,7 +90,8 @@ test_busy (void)
   longer = g_string_free (edit, FALSE);
   tandem_node_client_profile_async (client, longer, TANDEM_PRECISION_F32, 1, 60, cancellable,
                                     on_result, &result);
-  /* The requests of two connections: the first one has begun when its node has answered a later one. */
+  /* The requests of two connections: the first one has begun when its node has answered a later
+   * one. */
   g_clear_pointer (&profile, tandem_profile_free);
   {
     g_autoptr (TandemNodeInfo) info = client_describe (client);
