@@ -60,6 +60,8 @@ add_sink (const TandemPlanReport *report, GString *line, const TandemPlacementHo
 
   g_string_append_printf (line, " ! tcpactsink host=%s port=%u", get_host (to),
                           get_port (to, results));
+  if (report->insecure && !is_loopback (to))
+    g_string_append (line, " insecure=true");
   if (hop->format != TANDEM_WIRE_FORMAT_NONE && hop->format != TANDEM_WIRE_FORMAT_F32)
     g_string_append_printf (line, " wire-format=%s", tandem_wire_format_to_string (hop->format));
   if (window > WINDOW)

@@ -66,6 +66,7 @@ sink_make_searching (Side *sink, const char *peers, guint timeout)
 {
   side_init (sink, gst_element_factory_make ("tcpactsink", NULL));
   g_object_set (sink->element, "peers", peers, "discovery-timeout", timeout, NULL);
+  side_set_key (sink);
 }
 
 /* The next message of the search with this state. */
