@@ -28,6 +28,7 @@ typedef struct
   gint64 id;                    /* of the request */
   GInputStream *stream;
   guint64 size, sent;
+  gboolean is_wanted;           /* the node has said from where on */
   gboolean is_reading;
   GFileProgressCallback progress;
   gpointer progress_data;

@@ -119,7 +119,7 @@ send_piece (TandemNodeClient *self)
   TandemNodeSending *sending = self->sending;
   Reading *reading;
 
-  if (sending->is_reading || sending->sent >= sending->size)
+  if (!sending->is_wanted || sending->is_reading || sending->sent >= sending->size)
     return;
   sending->is_reading = TRUE;
   reading = g_new0 (Reading, 1);
@@ -139,11 +139,13 @@ tandem_node_client_put_continue (TandemNodeClient *self, gint64 id, guint64 offs
       !g_seekable_seek (G_SEEKABLE (sending->stream), (goffset) offset, G_SEEK_SET, NULL, NULL))
     return;
   sending->sent = offset;
+  sending->is_wanted = TRUE;
   if (sending->progress != NULL)
     sending->progress (offset, sending->size, sending->progress_data);
   send_piece (self);
 }
 
+/* Perhaps of what went before this file. */
 void
 tandem_node_client_put_drained (TandemNodeClient *self)
 {
