@@ -316,15 +316,18 @@ test_client_dies (Fixture *fixture, gconstpointer data)
   g_autoptr (TandemNodeInfo) info = NULL;
   g_autofree char *all = NULL, *message = NULL;
   TestStage kept;
-  Side src;
+  Side src, others[2];
 
   node_start_with (&fixture->nodes[0], NULL, NULL);
   client = client_new (&fixture->nodes[0]);
   other = client_new (&fixture->nodes[0]);
   all = put_layers (fixture, client, 0, 2);
   src_new (&src, FALSE);
-  build (client, all, 0, 1, 9);
-  build (client, all, 2, 2, 9);
+  /* Nothing but the end of the connection can end these. */
+  src_new (&others[0], FALSE);
+  src_new (&others[1], FALSE);
+  build (client, all, 0, 1, side_port (&others[0]));
+  build (client, all, 2, 2, side_port (&others[1]));
   kept = build (other, all, 0, 2, side_port (&src));
   tandem_node_client_close (client);
   g_assert_false (tandem_node_client_is_open (client));
@@ -335,6 +338,8 @@ test_client_dies (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (info->memory_used, ==, kept.memory);
   run_tokens (fixture, &src, kept.port, 3);
   side_clear (&src);
+  side_clear (&others[0]);
+  side_clear (&others[1]);
   node_stop (&fixture->nodes[0]);
 }
 
