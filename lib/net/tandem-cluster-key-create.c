@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* New cluster keys. GIO uses keys, but can neither make them nor say whether a key and a certificate
- * belong together: GnuTLS does that, and nothing else here. */
+/* New cluster keys. GIO uses keys, but can neither make them nor say whether a key and a
+ * certificate belong together: GnuTLS does that, and nothing else here. */
 
 #include "config.h"
 

@@ -235,6 +235,11 @@ tandem_cluster_key_load (const char *path, GError **error)
   gsize size;
 
   g_return_val_if_fail (path != NULL, NULL);
+  if (!g_tls_backend_supports_tls (g_tls_backend_get_default ())) {
+    g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_KEY,
+                         _("There is no TLS on this device: install glib-networking."));
+    return NULL;
+  }
   text = read_file (path, &size, error);
   if (text == NULL)
     return NULL;

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Private: a socket as TLS sees it. Until the peer is authenticated its bytes are counted and the
- * time is limited, so that whatever TLS does with a stranger's bytes has an end; and the first bytes
- * can be looked at before TLS gets them. */
+ * time is limited, so that whatever TLS does with a stranger's bytes has an end; and the first
+ * bytes can be looked at before TLS gets them. */
 
 #include <gio/gio.h>
 

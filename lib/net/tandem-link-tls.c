@@ -232,8 +232,8 @@ tandem_link_handshake_finish (TandemLink *link, GAsyncResult *result, GError **e
  * @limits: what is taken until HELLO negotiated more
  * @error: return location for %TANDEM_NET_ERROR_KEY
  *
- * Returns: (transfer full): a link whose handshake is to be done, or %NULL when there is no TLS
- *   on this device
+ * Returns: (transfer full): a link whose handshake is to be done, or %NULL when TLS cannot
+ *   begin
  */
 TandemLink *
 tandem_link_new_tls (GSocketConnection *connection, TandemClusterKey *key, gboolean is_server,
@@ -254,8 +254,7 @@ tandem_link_new_tls (GSocketConnection *connection, TandemClusterKey *key, gbool
   else
     self->tls = (GTlsConnection *) g_tls_client_connection_new (base, NULL, &local);
   if (self->tls == NULL) {
-    g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_KEY,
-                 _("There is no TLS on this device (package glib-networking): %s"),
+    g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_KEY, _("TLS cannot begin: %s"),
                  local->message);
     return NULL;
   }
@@ -303,8 +302,8 @@ tandem_link_look (TandemLink *link)
   return tandem_guarded_stream_look (link->guarded);
 }
 
-/* With TLS 1.3 the sender's handshake is over before the receiver has seen the sender's certificate:
- * the refusal is the first thing that the sender reads. */
+/* With TLS 1.3 the sender's handshake is over before the receiver has seen the sender's
+ * certificate: the refusal is the first thing that the sender reads. */
 void
 tandem_link_explain_read_error (TandemLink *self, const GError *local, GError **error)
 {

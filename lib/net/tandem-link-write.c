@@ -2,9 +2,9 @@
 
 /* What is written to a link, in clear with one call to the system, with TLS record by record.
  *
- * TLS that cannot get rid of a record wants to be given the same bytes again. The owner's next bytes may be
- * others by then, acknowledgements before the rest of a gradient: so the link keeps the record and has
- * taken its bytes, and the owner comes back as long as something is pending. */
+ * TLS that cannot get rid of a record wants to be given the same bytes again. The owner's next
+ * bytes may be others by then, acknowledgements before a gradient: so the link keeps the record and
+ * has taken its bytes, and the owner comes back as long as something is pending. */
 
 #include "config.h"
 

@@ -294,7 +294,8 @@ tandem_link_read (TandemLink *link, const TandemFrame **frame, GError **error)
 
       n = g_pollable_input_stream_read_nonblocking (link->input,
                                                     direct ? space : link->staging,
-                                                    direct ? size : TANDEM_LINK_STAGING, NULL, &local);
+                                                    direct ? size : TANDEM_LINK_STAGING, NULL,
+                                                    &local);
       if (n < 0) {
         if (g_error_matches (local, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
           return TANDEM_LINK_AGAIN;

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Private: one connection, shared by sender and receiver. Nothing here blocks but
- * tandem_link_wait() and tandem_link_handshake(). A link has one reader at a time and, apart from it,
- * one writer at a time; the owner sees to both. Bytes go in clear, or through TLS: then the
+ * tandem_link_wait() and tandem_link_handshake(). A link has one reader at a time and, apart from
+ * it, one writer at a time; the owner sees to both. Bytes go in clear, or through TLS: then the
  * handshake comes first. */
 
 #include <gio/gio.h>

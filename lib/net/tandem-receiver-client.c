@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Connections before their HELLO: they show that they have the cluster key, where there is one,
- * and say HELLO, for both of which they have a limited time and a limited number of bytes. However many
- * strangers come and whatever they send, each has one small decoder and perhaps a handshake, and
- * there are few of them. All of this happens in the service thread. */
+ * and say HELLO, for both of which they have a limited time and a limited number of bytes. However
+ * many strangers come and whatever they send, each has one small decoder and perhaps a handshake,
+ * and there are few of them. All of this happens in the service thread. */
 
 #include "config.h"
 
@@ -11,9 +11,6 @@
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
-
-#include "net/tandem-acceptance.h"
-#include "net/tandem-net-private.h"
 
 #define GST_CAT_DEFAULT tandem_net_debug
 
@@ -116,8 +113,8 @@ write_error (Client *client, int code, const char *sentence)
   tandem_link_write (client->link, &vector, 1, &written, NULL);
 }
 
-/* The client stays for a while to read what was said: a connection that is closed with unread bytes is
- * reset, and it would not. */
+/* The client stays for a while to read what was said: a connection that is closed with unread
+ * bytes is reset, and it would not. */
 static gboolean
 client_stay (Client *client)
 {
@@ -138,8 +135,7 @@ client_refuse (Client *client, const GError *reason)
   return client_stay (client);
 }
 
-/* One side has a key and the other has none: each is told in the language that it understands, a frame
- * in clear. */
+/* One side has a key and the other has none: it is told with a frame in clear. */
 static gboolean
 client_refuse_unequal (Client *client)
 {
@@ -169,68 +165,6 @@ client_refuse_unequal (Client *client)
 /* --- HELLO --- */
 
 static gboolean
-check_hello (TandemReceiver *self, const TandemHello *hello, GError **error)
-{
-  TandemStreamInfo info;
-
-  if (hello->role != TANDEM_ROLE_SENDER || hello->resume == 0 ||
-      hello->resume > TANDEM_FRAME_MAX_SEQUENCE_NUMBER) {
-    g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
-                         _("this device receives; your HELLO is not that of a sender"));
-    return FALSE;
-  }
-  if ((hello->features_required & ~TANDEM_FRAME_FEATURE_TRAINING) != 0) {
-    g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_VERSION,
-                 _("this device does not have the features (%#x) that you need"),
-                 hello->features_required & ~TANDEM_FRAME_FEATURE_TRAINING);
-    return FALSE;
-  }
-  if (!tandem_acceptance_info_from_hello (hello, &info))
-    return TRUE;
-  return tandem_acceptance_check (self->accepted, self->last_layer, &info, error);
-}
-
-/* Finds, or makes, the stream that the sender talks about. */
-static gboolean
-choose_stream_locked (TandemReceiver *self, const TandemHello *hello,
-                      TandemReceiverStream **old, GError **error)
-{
-  TandemReceiverStream *stream = self->stream;
-
-  if (stream != NULL && memcmp (stream->id, hello->stream_id, sizeof stream->id) == 0) {
-    g_autofree char *last = NULL, *wanted = NULL;
-
-    if (stream->trains) {
-      g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_STOPPED,
-                           _("training does not go on over another connection; resume from the "
-                             "last checkpoint"));
-      return FALSE;
-    }
-    if (hello->resume <= stream->received + 1)
-      return TRUE;
-    last = tandem_net_number_to_string (stream->received);
-    wanted = tandem_net_number_to_string (hello->resume);
-    g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
-                 _("this device has micro-batches up to %s, you want to go on with %s"), last,
-                 wanted);
-    return FALSE;
-  }
-  if (self->served || self->closing ||
-      (stream != NULL && !tandem_receiver_stream_is_over (stream) &&
-       (stream->delivered ||
-        (self->link != NULL && !tandem_link_has_peer_left (self->link))))) {
-    g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_BUSY,
-                         self->served ? _("this device has served its one stream and ends")
-                                      : _("this device is busy with another client"));
-    return FALSE;
-  }
-  *old = stream;
-  self->stream = tandem_receiver_stream_new (self, hello->stream_id);
-  self->stream->received = hello->resume - 1;
-  return TRUE;
-}
-
-static gboolean
 client_hello (Client *client, const TandemFrame *frame)
 {
   TandemReceiver *self = client->receiver;
@@ -242,10 +176,10 @@ client_hello (Client *client, const TandemFrame *frame)
 
   if (!tandem_frame_parse_hello (frame, &hello, &error))
     return client_refuse (client, error);
-  mismatch = !check_hello (self, &hello, &error);
+  mismatch = !tandem_receiver_check_hello (self, &hello, &error);
 
   g_mutex_lock (&self->lock);
-  if (error == NULL && choose_stream_locked (self, &hello, &old, &error)) {
+  if (error == NULL && tandem_receiver_choose_stream_locked (self, &hello, &old, &error)) {
     superseded = tandem_receiver_steal_link_locked (self);
     if (superseded != NULL)
       tandem_link_shutdown (superseded);
@@ -401,8 +335,8 @@ count_origins (GPtrArray *pending)
   return counts;
 }
 
-/* Puts out one of too many: of whoever has most connections, the one that is least far, the oldest of
- * these. A neighbour that comes with one connection stays, whatever others do. */
+/* Puts out one of too many: of whoever has most connections, the one that is least far, the
+ * oldest of these. A neighbour that comes with one connection stays, whatever others do. */
 static void
 make_room (TandemReceiver *self)
 {

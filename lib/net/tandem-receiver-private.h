@@ -141,6 +141,12 @@ void tandem_receiver_client_unref (TandemReceiverClient *client);
 void tandem_receiver_greet (TandemReceiver *self, GSocket *socket);
 void tandem_receiver_forget_clients (TandemReceiver *self);
 
+/* tandem-receiver-hello.c */
+gboolean tandem_receiver_check_hello (TandemReceiver *self, const TandemHello *hello,
+                                      GError **error);
+gboolean tandem_receiver_choose_stream_locked (TandemReceiver *self, const TandemHello *hello,
+                                               TandemReceiverStream **old, GError **error);
+
 /* tandem-receiver-service.c */
 void tandem_receiver_service_start (TandemReceiver *self);
 void tandem_receiver_service_stop (TandemReceiver *self);

@@ -94,7 +94,8 @@ tandem_receiver_set_refused_func (TandemReceiver *receiver, TandemReceiverRefuse
  * @error: return location for %TANDEM_NET_ERROR_INSECURE, %TANDEM_NET_ERROR_KEY when
  *   the cluster key has expired, or an error of #GIOErrorEnum or #GResolverError
  *
- * Opens the port; beyond loopback only with a cluster key, or when insecurity was asked for. Nobody is answered before tandem_receiver_accept().
+ * Opens the port; beyond loopback only with a cluster key, or when insecurity was
+ * asked for. Nobody is answered before tandem_receiver_accept().
  *
  * Returns: whether the port is open
  */

@@ -43,7 +43,7 @@ struct _TandemSender
   TandemSenderSearchFunc search_func;
   gulong changed_handler;
   GThread *thread;
-  TandemClusterKey *key;        /* (nullable): set before start, or by the thread when it needs one */
+  TandemClusterKey *key;        /* (nullable): the thread may find one when it needs it */
   GCancellable *cancellable;    /* ends a connection attempt */
   GCancellable *wake;           /* interrupts the thread's wait on the connection */
 

@@ -89,8 +89,8 @@ run_new (const char *path, const char *name, int days)
       (key = tandem_cluster_key_load (path, &error)) == NULL)
     return tandem_command_failed (error);
   print_text (key);
-  g_print (_("\nCopy this file to every other device of the cluster, over a way that nobody else can "
-             "read\n(scp, a USB stick), and keep its mode 0600. Who has it is a member.\n"));
+  g_print (_("\nCopy this file to every other device of the cluster, over a way that nobody else "
+             "can read\n(scp, a USB stick), and keep its mode 0600. Who has it is a member.\n"));
   return TANDEM_EXIT_OK;
 }
 
@@ -131,8 +131,8 @@ run (char **args)
   gboolean make;
 
   if (!tandem_command_parse (&tandem_command_key, N_("new|show [FILE]"),
-                             N_("\"new\" makes a key for a cluster, \"show\" says which one a device "
-                                "has.\nFILE is what TANDEM_KEY names, or "
+                             N_("\"new\" makes a key for a cluster, \"show\" says which one a "
+                                "device has.\nFILE is what TANDEM_KEY names, or "
                                 "~/.config/tandem/cluster.key, if it is not given."),
                              entries, &rest))
     return TANDEM_EXIT_USAGE;

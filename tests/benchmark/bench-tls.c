@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a cluster key costs on loopback: a stream over tcpactsink and tcpactsrc in clear and with TLS,
- * in turn in one run. Throughput of many micro-batches in flight, and the time of a hop with one
+/* What a cluster key costs on loopback: a stream over tcpactsink and tcpactsrc in clear and with
+ * TLS, in turn in one run. Throughput of many micro-batches in flight, and the time of a hop with one
  * at a time; what counts are the ratios. Both sides encrypt, or decrypt, in this process: with one
  * core they share it. */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A tcpactsrc or tcpactsink under test, with a bus of its own. With TANDEM_TEST_KEY in the environment
- * both have a cluster key. */
+/* A tcpactsrc or tcpactsink under test, with a bus of its own. With TANDEM_TEST_KEY in the
+ * environment both have a cluster key. */
 
 #include "key-harness.h"
 

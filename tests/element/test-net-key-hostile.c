@@ -233,8 +233,8 @@ test_max_handshake_bytes (void)
   then_serve (&src);
 }
 
-/* A hundred of one address, each in the middle of a handshake and with all the time in the world: few
- * of them stay, and the neighbour gets in. */
+/* A hundred of one address, each in the middle of a handshake and with all the time in the world:
+ * few of them stay, and the neighbour gets in. */
 static void
 test_crowd (void)
 {

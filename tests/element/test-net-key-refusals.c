@@ -62,7 +62,8 @@ typedef struct
 
 /* Names and fingerprints are in what both say, where both can know them. */
 static const Case cases[] = {
-  { "other", "home", "office", "another cluster key, \"office\" (", "another cluster key, \"home\" (" },
+  { "other", "home", "office", "another cluster key, \"office\" (",
+    "another cluster key, \"home\" (" },
   { "plain-sink", "home", "", "does not protect its connection", "give both the key" },
   { "plain-src", "", "home", "with a cluster key; this device has none",
     "does not protect its connections" },

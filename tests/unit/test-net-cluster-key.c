@@ -216,7 +216,8 @@ test_wrong_content (void)
 {
   g_autofree char *home = keys_make ("home", 3600), *other = keys_make ("other", 3600);
   g_autofree char *text = read_text (home), *stranger = read_text (other);
-  const char *ours = strstr (text, "-----BEGIN CERT"), *theirs = strstr (stranger, "-----BEGIN CERT");
+  const char *ours = strstr (text, "-----BEGIN CERT");
+  const char *theirs = strstr (stranger, "-----BEGIN CERT");
   g_autofree char *key = g_strndup (text, ours - text);
   g_autofree char *mixed = g_strconcat (key, theirs, NULL);
   g_autofree char *two = g_strconcat (text, theirs, NULL);
