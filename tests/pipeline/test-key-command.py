@@ -115,7 +115,8 @@ def run_two(server_key, client_key, until=None):
                    'format=json']
     client_line = ['gst-launch-1.0', '-q', 'fdsrc', '!', 'lineparse', '!', 'tokenize',
                    'model=' + tap.MODEL, '!', 'bertstage', 'model=' + tap.MODEL, 'layers=0-0', '!',
-                   'tcpactsink', 'port=' + port, 'key=' + client_key]
+                   'tcpactsink', 'host=127.0.0.1', 'port=' + port,
+                   'key=' + client_key]
     pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True}
     with subprocess.Popen(server_line, stdin=subprocess.DEVNULL, **pipes) as server, \
             tempfile.TemporaryFile() as reviews:
