@@ -19,6 +19,14 @@
 #include "place/tandem-placement.h"
 #include "place/tandem-profile.h"
 
+#include "place/tandem-cost.h"
+#include "place/tandem-device.h"
+#include "place/tandem-place-error.h"
+#include "place/tandem-place-files.h"
+#include "place/tandem-placement-problem.h"
+#include "place/tandem-placement.h"
+#include "place/tandem-profile.h"
+
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"
 #include "stream/tandem-receipt.h"
@@ -38,6 +46,11 @@
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender.h"
 #include "net/tandem-service-info.h"
+
+#include "node/tandem-node.h"
+#include "node/tandem-node-client.h"
+#include "node/tandem-node-error.h"
+#include "node/tandem-node-info.h"
 
 #include "train/tandem-checkpoint.h"
 #include "train/tandem-early-stopping.h"

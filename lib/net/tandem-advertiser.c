@@ -28,6 +28,7 @@ struct _TandemAdvertiser
   GObject parent;
 
   /* set before start */
+  char *type;
   GInetAddress *address;
   guint16 port;
   TandemAdvertiserFunc func;
@@ -35,9 +36,11 @@ struct _TandemAdvertiser
   GDestroyNotify notify;
   TandemAvahi *avahi;           /* set in start, gone in stop */
 
+  GMutex lock;
+  GBytes *txt;                  /* with the lock */
+
   /* Avahi's thread, from start to stop */
   TandemAvahi *running;         /* the same, known before start returns */
-  TandemServiceInfo service;
   char *name;                   /* avahi_malloc(): with a number after a collision */
   guint n_collisions;
   AvahiEntryGroup *group;
@@ -100,13 +103,17 @@ find_protocol (GInetAddress *address)
 }
 
 static AvahiStringList *
-make_txt (const TandemServiceInfo *service)
+make_txt (TandemAdvertiser *self)
 {
-  g_autoptr (GBytes) bytes = tandem_service_info_to_txt (service);
+  g_autoptr (GBytes) bytes = NULL;
   AvahiStringList *txt = NULL;
+  gconstpointer data;
   gsize size;
-  gconstpointer data = g_bytes_get_data (bytes, &size);
 
+  g_mutex_lock (&self->lock);
+  bytes = g_bytes_ref (self->txt);
+  g_mutex_unlock (&self->lock);
+  data = g_bytes_get_data (bytes, &size);
   return avahi_string_list_parse (data, size, &txt) == 0 ? txt : NULL;
 }
 
@@ -124,13 +131,13 @@ next_name (TandemAdvertiser *self)
 static int
 commit (TandemAdvertiser *self)
 {
-  AvahiStringList *txt = make_txt (&self->service);
+  AvahiStringList *txt = make_txt (self);
   int error;
 
   do {
     error = avahi_entry_group_add_service_strlst (self->group, find_interface (self->address),
                                                   find_protocol (self->address), 0, self->name,
-                                                  TANDEM_SERVICE_TYPE, NULL, NULL, self->port,
+                                                  self->type, NULL, NULL, self->port,
                                                   txt);
     if (error == AVAHI_ERR_COLLISION)
       next_name (self);
@@ -228,6 +235,9 @@ tandem_advertiser_finalize (GObject *object)
 
   avahi_free (self->name);
   g_free (self->told);
+  g_free (self->type);
+  g_bytes_unref (self->txt);
+  g_mutex_clear (&self->lock);
   g_clear_object (&self->address);
   G_OBJECT_CLASS (tandem_advertiser_parent_class)->finalize (object);
 }
@@ -241,6 +251,7 @@ tandem_advertiser_class_init (TandemAdvertiserClass *klass)
 static void
 tandem_advertiser_init (TandemAdvertiser *self)
 {
+  g_mutex_init (&self->lock);
 }
 
 /**
@@ -255,13 +266,68 @@ tandem_advertiser_init (TandemAdvertiser *self)
 TandemAdvertiser *
 tandem_advertiser_new (const TandemServiceInfo *service, GInetAddress *address, guint16 port)
 {
+  g_autoptr (GBytes) txt = tandem_service_info_to_txt (service);
+
+  return tandem_advertiser_new_for_type (TANDEM_SERVICE_TYPE, service->name, txt, address, port);
+}
+
+/**
+ * tandem_advertiser_new_for_type: (skip)
+ * @type: a DNS-SD service type
+ * @name: what the service is called, UTF-8 of at most %TANDEM_SERVICE_MAX_NAME bytes
+ * @txt: its TXT record
+ * @address: as for tandem_advertiser_new()
+ * @port: its TCP port
+ *
+ * Returns: (transfer full): an advertiser of something else than a stage, that was not started
+ */
+TandemAdvertiser *
+tandem_advertiser_new_for_type (const char *type, const char *name, GBytes *txt,
+                                GInetAddress *address, guint16 port)
+{
   TandemAdvertiser *self = g_object_new (TANDEM_TYPE_ADVERTISER, NULL);
 
-  self->service = *service;
-  self->name = avahi_strdup (service->name);
+  self->type = g_strdup (type);
+  self->txt = g_bytes_ref (txt);
+  self->name = avahi_strdup (name);
   self->address = g_object_ref (address);
   self->port = port;
   return self;
+}
+
+static gboolean
+update (gpointer data)
+{
+  TandemAdvertiser *self = data;
+  AvahiStringList *txt;
+
+  if (self->group == NULL || avahi_entry_group_is_empty (self->group))
+    return G_SOURCE_REMOVE;
+  txt = make_txt (self);
+  avahi_entry_group_update_service_txt_strlst (self->group, find_interface (self->address),
+                                               find_protocol (self->address), 0, self->name,
+                                               self->type, NULL, txt);
+  avahi_string_list_free (txt);
+  return G_SOURCE_REMOVE;
+}
+
+/**
+ * tandem_advertiser_set_txt: (skip)
+ * @advertiser: an advertiser
+ * @txt: its TXT record from now on
+ *
+ * Changes what is announced.
+ */
+void
+tandem_advertiser_set_txt (TandemAdvertiser *advertiser, GBytes *txt)
+{
+  g_mutex_lock (&advertiser->lock);
+  g_bytes_unref (advertiser->txt);
+  advertiser->txt = g_bytes_ref (txt);
+  g_mutex_unlock (&advertiser->lock);
+  /* Its thread ends before the advertiser is released. */
+  if (advertiser->avahi != NULL)
+    g_source_unref (tandem_avahi_add_timeout (advertiser->avahi, 0, update, advertiser));
 }
 
 /**

@@ -37,6 +37,11 @@ TANDEM_API
 TandemAdvertiser *tandem_advertiser_new (const TandemServiceInfo *service, GInetAddress *address,
                                          guint16 port);
 
+TandemAdvertiser *tandem_advertiser_new_for_type (const char *type, const char *name, GBytes *txt,
+                                                  GInetAddress *address, guint16 port);
+
+void tandem_advertiser_set_txt (TandemAdvertiser *advertiser, GBytes *txt);
+
 TANDEM_API
 void tandem_advertiser_start (TandemAdvertiser *advertiser, TandemAdvertiserFunc func,
                               gpointer user_data, GDestroyNotify notify);

@@ -53,6 +53,7 @@ void tandem_link_handshake_async (TandemLink *link, gint64 timeout_us,
 gboolean tandem_link_handshake_finish (TandemLink *link, GAsyncResult *result, GError **error);
 
 TandemLinkStatus tandem_link_read (TandemLink *link, const TandemFrame **frame, GError **error);
+gssize tandem_link_read_bytes (TandemLink *link, void *buffer, gsize size, GError **error);
 GstBuffer *tandem_link_take_buffer (TandemLink *link);
 gboolean tandem_link_is_idle (TandemLink *link);
 void tandem_link_set_limits (TandemLink *link, const TandemFrameLimits *limits);

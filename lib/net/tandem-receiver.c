@@ -8,6 +8,8 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "net/tandem-listener.h"
+
 #define LINGER_US G_USEC_PER_SEC
 
 G_DEFINE_FINAL_TYPE (TandemReceiver, tandem_receiver, G_TYPE_OBJECT)
@@ -86,48 +88,6 @@ tandem_receiver_set_refused_func (TandemReceiver *receiver, TandemReceiverRefuse
   receiver->refused_data = user_data;
 }
 
-static GInetAddress *
-find_address (const char *name, GError **error)
-{
-  GInetAddress *address = g_inet_address_new_from_string (name);
-  g_autoptr (GResolver) resolver = NULL;
-  GList *found;
-
-  if (address != NULL)
-    return address;
-  resolver = g_resolver_get_default ();
-  found = g_resolver_lookup_by_name (resolver, name, NULL, error);
-  if (found == NULL)
-    return NULL;
-  address = g_object_ref (found->data);
-  g_resolver_free_addresses (found);
-  return address;
-}
-
-/* Beyond loopback there is a key, or somebody said that there is to be none. */
-static gboolean
-choose_key (TandemReceiver *self, GInetAddress *address, GError **error)
-{
-  g_autoptr (GError) local = NULL;
-
-  if (self->key != NULL && self->options.insecure) {
-    g_set_error_literal (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
-                         _("A key and insecure=true exclude each other."));
-    return FALSE;
-  }
-  if (self->key == NULL && !self->options.insecure && !g_inet_address_get_is_loopback (address)) {
-    self->key = tandem_cluster_key_load_default (&local);
-    if (self->key == NULL) {
-      g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
-                   _("%s can be reached by other machines and nothing protects the connection. %s "
-                     "(Or listen on 127.0.0.1, or set insecure=true on a network whose every "
-                     "machine you trust.)"), self->address, local->message);
-      return FALSE;
-    }
-  }
-  return self->key == NULL || tandem_cluster_key_check_validity (self->key, error);
-}
-
 /**
  * tandem_receiver_listen:
  * @receiver: a new receiver
@@ -143,28 +103,10 @@ gboolean
 tandem_receiver_listen (TandemReceiver *receiver, GError **error)
 {
   TandemReceiver *self = receiver;
-  g_autoptr (GInetAddress) address = find_address (self->address, error);
-  g_autoptr (GSocketAddress) wanted = NULL;
-  g_autoptr (GSocketAddress) bound = NULL;
-  g_autoptr (GSocket) socket = NULL;
 
-  if (address == NULL)
-    return FALSE;
-  if (!choose_key (self, address, error))
-    return FALSE;
-  socket = g_socket_new (g_inet_address_get_family (address), G_SOCKET_TYPE_STREAM,
-                         G_SOCKET_PROTOCOL_TCP, error);
-  if (socket == NULL)
-    return FALSE;
-  wanted = g_inet_socket_address_new (address, self->options.port);
-  g_socket_set_blocking (socket, FALSE);
-  g_socket_set_listen_backlog (socket, self->options.max_pending);
-  if (!g_socket_bind (socket, wanted, TRUE, error) || !g_socket_listen (socket, error) ||
-      (bound = g_socket_get_local_address (socket, error)) == NULL)
-    return FALSE;
-  self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (bound));
-  self->listener = g_steal_pointer (&socket);
-  return TRUE;
+  self->listener = tandem_listen (self->address, self->options.port, &self->key,
+                                  self->options.insecure, &self->port, error);
+  return self->listener != NULL;
 }
 
 /**

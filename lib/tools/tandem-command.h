@@ -27,6 +27,7 @@ extern const TandemCommand tandem_command_fit;
 extern const TandemCommand tandem_command_inspect;
 extern const TandemCommand tandem_command_key;
 extern const TandemCommand tandem_command_merge;
+extern const TandemCommand tandem_command_node;
 extern const TandemCommand tandem_command_plan;
 extern const TandemCommand tandem_command_profile;
 extern const TandemCommand tandem_command_split;

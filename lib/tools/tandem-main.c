@@ -17,6 +17,7 @@ static const TandemCommand *const commands[] = {
   &tandem_command_inspect,
   &tandem_command_key,
   &tandem_command_merge,
+  &tandem_command_node,
   &tandem_command_plan,
   &tandem_command_profile,
   &tandem_command_split,

@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='fit inspect key merge plan profile split train help'
+  local commands='fit inspect key merge node plan profile split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -22,6 +22,23 @@ _tandem ()
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$cur")
+    return
+  fi
+  # Its short options mean something else than those below.
+  if [ "${COMP_WORDS[1]}" = node ]; then
+    case $prev in
+      -p|--port|-a|--address|-n|--name|-m|--memory|-t|--threads|-s|--cache-size) return ;;
+      -k|--key)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return ;;
+      -c|--cache)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        return ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W '--port --address --key --insecure --name --memory
+      --threads --cache --cache-size --hidden --json --help' -- "$cur")
     return
   fi
   if [ "${COMP_WORDS[1]}" = plan ]; then

@@ -112,6 +112,26 @@ test_usage (Fixture *fixture, gconstpointer data)
 }
 
 static void
+test_node_usage (Fixture *fixture, gconstpointer data)
+{
+  g_assert_cmpint (run (fixture, "node", "--help", NULL), ==, 0);
+  assert_holds (fixture->standard, "--cache-size");
+  g_assert_cmpint (run (fixture, "node", "here", NULL), ==, 2);
+  g_assert_cmpint (run (fixture, "node", "--port=65536", NULL), ==, 2);
+  g_assert_cmpint (run (fixture, "node", "--threads=0", NULL), ==, 2);
+  g_assert_cmpint (run (fixture, "node", "--memory=1X", NULL), ==, 2);
+  g_assert_cmpint (run (fixture, "node", "--memory=0", NULL), ==, 2);
+  g_assert_cmpint (run (fixture, "node", "--memory=99999999T", NULL), ==, 2);
+  assert_holds (fixture->errors, "99999999T");
+  g_assert_cmpint (run (fixture, "node", "--cache-size=-1", NULL), ==, 2);
+  g_assert_cmpint (run (fixture, "node", "--key=k", "--insecure", NULL), ==, 2);
+  g_assert_cmpint (run (fixture, "node", "--key", fixture->model, NULL), ==, 1);
+  /* Nothing that is no folder becomes a cache. */
+  g_assert_cmpint (run (fixture, "node", "--port=0", "--cache", "/dev/null", NULL), ==, 1);
+  assert_holds (fixture->errors, "/dev/null");
+}
+
+static void
 test_inspect (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (TandemModel) model = tandem_model_open (fixture->model, NULL, NULL);
@@ -386,6 +406,7 @@ main (int argc, char **argv)
   }
 #define add(path, test) g_test_add (path, Fixture, NULL, set_up, test, tear_down)
   add ("/tools/usage", test_usage);
+  add ("/tools/node-usage", test_node_usage);
   add ("/tools/inspect", test_inspect);
   add ("/tools/inspect-json", test_inspect_json);
   add ("/tools/inspect-albert", test_inspect_albert);
