@@ -90,6 +90,9 @@ const TrainOption train_option_table[TRAIN_N_OPTIONS] = {
     N_("Write 16-bit floats, half the size; what is measured are these"), NULL },
   { "patience", 'p', KIND_COUNT, RESUME_FREE, AT (patience), "0", 0, 100000,
     N_("Stop after so many measurements without a better accuracy; 0: never"), N_("N") },
+  { "keep", 0, KIND_CHOICE, RESUME_SAME, AT (keep), "best", 0, 0,
+    N_("Which weights become the model: those that were best on what is held out, or the last; few "
+       "reviews held out choose by chance"), "best|last" },
   { "evaluate-every", 0, KIND_COUNT, RESUME_SAME, AT (evaluate_every), "0", 0, 1e9,
     N_("Steps between measurements of the accuracy; 0: an epoch"), N_("STEPS") },
   { "checkpoint-every", 'c', KIND_COUNT, RESUME_SAME, AT (checkpoint_every), "200", 0, 1e9,

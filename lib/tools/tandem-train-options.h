@@ -50,6 +50,7 @@ typedef struct
   char *truncation_side;        /* model, left, right */
   guint64 seed;
   guint64 patience;
+  char *keep;                   /* best, last */
   guint64 evaluate_every;
   guint64 checkpoint_every;
 } TrainOptions;

@@ -162,7 +162,7 @@ add_step (const TrainStep *step, gpointer user_data)
   train_progress_step (self->progress, step);
 }
 
-/* Writes the weights, and keeps them where they are the best. */
+/* Writes the weights, and keeps them where they are the best, or the last where that was asked for. */
 static gboolean
 measure (Training *self, guint64 step, GHashTable *tensors, GError **error)
 {
@@ -188,7 +188,7 @@ measure (Training *self, guint64 step, GHashTable *tensors, GError **error)
     g_array_append_val (state->measurements, measurement);
     train_progress_measured (self->progress, &measurement, best, self->data->held_out->len);
   }
-  if (best) {
+  if (best || g_str_equal (self->options.keep, "last")) {
     state->model_step = step;
     state->has_model = TRUE;
   }

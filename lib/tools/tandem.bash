@@ -12,7 +12,7 @@ _tandem ()
     --with-unlabelled --exclude --holdout
     --epochs --batch --micro-batch --max-length --truncation-side --learning-rate --warmup
     --decay --weight-decay --max-norm --label-smoothing --dropout --seed --stages
-    --schedule --half --patience --evaluate-every --checkpoint-every --metrics --split
+    --schedule --half --patience --keep --evaluate-every --checkpoint-every --metrics --split
     --help'
 
   local fit='
@@ -70,6 +70,7 @@ _tandem ()
     -t|--task) mapfile -t COMPREPLY < <(compgen -W 'classify distill masked-lm' -- "$cur"); return ;;
     --init) mapfile -t COMPREPLY < <(compgen -W 'model random project' -- "$cur"); return ;;
     --truncation-side) mapfile -t COMPREPLY < <(compgen -W 'model left right' -- "$cur"); return ;;
+    --keep) mapfile -t COMPREPLY < <(compgen -W 'best last' -- "$cur"); return ;;
     --decay) mapfile -t COMPREPLY < <(compgen -W 'linear cosine' -- "$cur"); return ;;
     --schedule)
       mapfile -t COMPREPLY < <(compgen -W 'gpipe 1f1b-flush 1f1b' -- "$cur")

@@ -254,6 +254,13 @@ def test_patience():
     out = train_well(*BASE, *RANDOM, '--epochs', '40', '--patience', '2', '--output',
                      path('patient'))
     assert 4 < out.count(' held out are right') < 20, out
+    # The best one is not the last, by what patience means.
+    *_, best = re.findall(r'step (\d+): .* the best so far', out)
+    assert f'the model of step {best} is in ' in out, out
+    again = train_well(*BASE, *RANDOM, '--epochs', '40', '--patience', '2', '--keep', 'last',
+                       '--output', path('patient-last'))
+    *_, last = re.findall(r'step (\d+): ', again)
+    assert last != best and f'the model of step {last} is in ' in again, again
 
 
 @tap.case('distillation-and-projection')
