@@ -81,6 +81,16 @@ UNREF (g_object_unref, gpointer)
 UNREF (gst_object_unref, gpointer)
 UNREF (gst_mini_object_unref, GstMiniObject *)
 
+/* An event that ends drops its buffer within GStreamer, past the wrapper above. Whoever read the
+ * buffer had it mapped, and unmaps before that. */
+void
+gst_buffer_unmap (GstBuffer *buffer, GstMapInfo *info)
+{
+  NEXT (gst_buffer_unmap)
+  __tsan_release (buffer);
+  next (buffer, info);
+}
+
 /* Drops a reference within GStreamer, after it copied. */
 GstMiniObject *
 gst_mini_object_make_writable (GstMiniObject *object)
