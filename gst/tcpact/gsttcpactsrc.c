@@ -37,96 +37,22 @@
 
 #include "config.h"
 
-#include "gsttcpactsrc.h"
+#include "gsttcpactsrc-private.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n-lib.h>
 
-#include "gsttcpact.h"
-#include "net/tandem-receiver.h"
-#include "net/tandem-sender.h"
-#include "tcpact-rows.h"
-
 GST_DEBUG_CATEGORY_STATIC (gst_tcpact_src_debug);
 #define GST_CAT_DEFAULT gst_tcpact_src_debug
 
-#define DEFAULT_ADDRESS "127.0.0.1"
-#define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
-#define DEFAULT_KEEP_LISTENING FALSE
-#define DEFAULT_KEY NULL
-#define DEFAULT_INSECURE FALSE
-#define DEFAULT_WINDOW 32
-#define DEFAULT_MAX_PAYLOAD GST_TCPACT_DEFAULT_MAX_PAYLOAD
-#define DEFAULT_MAX_CONNECTIONS 16
-#define DEFAULT_MAX_HANDSHAKE_BYTES (64 * 1024)
-#define DEFAULT_HANDSHAKE_TIMEOUT 5000
-#define DEFAULT_TIMEOUT 10000
-#define DEFAULT_ADVERTISE FALSE
-#define DEFAULT_DEVICE_NAME NULL
-
-enum
-{
-  PROP_0,
-  PROP_ADDRESS,
-  PROP_PORT,
-  PROP_CURRENT_PORT,
-  PROP_KEEP_LISTENING,
-  PROP_KEY,
-  PROP_INSECURE,
-  PROP_WINDOW,
-  PROP_MAX_PAYLOAD,
-  PROP_MAX_CONNECTIONS,
-  PROP_MAX_HANDSHAKE_BYTES,
-  PROP_HANDSHAKE_TIMEOUT,
-  PROP_TIMEOUT,
-  PROP_ADVERTISE,
-  PROP_DEVICE_NAME,
-};
-
-static GParamSpec *current_port_pspec;
-
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE (
     "src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (GST_TCPACT_CAPS));
-
-struct _GstTcpactSrc
-{
-  GstPushSrc parent;
-
-  /* object lock; read at start */
-  char *address;
-  char *key;                    /* (nullable) */
-  char *device_name;
-  gboolean advertise;
-  TandemReceiverOptions options;
-
-  /* object lock */
-  GCancellable *cancellable;
-  guint current_port;
-
-  /* set in start, gone in stop; with the object lock, other threads send gradients */
-  TandemReceiver *receiver;
-  gint failed;                  /* atomic: the error was posted */
-
-  /* streaming thread; gone in stop */
-  TandemAdvertiser *advertiser;
-
-  /* streaming thread only */
-  gboolean accepting;
-  guint n_streams;
-  guint group_id;               /* of the stream that is pushed; 0: none */
-  gboolean decodes;             /* rows come in another format than float32 */
-  TandemRowPool *rows;
-};
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (GstTcpactSrc, gst_tcpact_src, GST_TYPE_PUSH_SRC,
     GST_DEBUG_CATEGORY_INIT (gst_tcpact_src_debug, "tcpactsrc", 0, "tcpactsrc element"))
 GST_ELEMENT_REGISTER_DEFINE (tcpactsrc, "tcpactsrc", GST_RANK_NONE, GST_TYPE_TCPACT_SRC)
 
 static void gst_tcpact_src_finalize (GObject *object);
-static void gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value,
-                                         GParamSpec *pspec);
-static void gst_tcpact_src_get_property (GObject *object, guint id, GValue *value,
-                                         GParamSpec *pspec);
 static gboolean gst_tcpact_src_start (GstBaseSrc *base);
 static gboolean gst_tcpact_src_stop (GstBaseSrc *base);
 static gboolean gst_tcpact_src_unlock (GstBaseSrc *base);
@@ -142,71 +68,9 @@ gst_tcpact_src_class_init (GstTcpactSrcClass *klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseSrcClass *base_class = GST_BASE_SRC_CLASS (klass);
-  const GParamFlags flags =
-      G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY;
 
   object_class->finalize = gst_tcpact_src_finalize;
-  object_class->set_property = gst_tcpact_src_set_property;
-  object_class->get_property = gst_tcpact_src_get_property;
-
-  g_object_class_install_property (object_class, PROP_ADDRESS,
-      g_param_spec_string ("address", "Address",
-          "Address of the network interface to listen on; beyond loopback only with a cluster key",
-          DEFAULT_ADDRESS, flags));
-  g_object_class_install_property (object_class, PROP_PORT,
-      g_param_spec_uint ("port", "Port",
-          "TCP port to listen on (0 = any free one, see current-port)",
-          0, G_MAXUINT16, DEFAULT_PORT, flags));
-  current_port_pspec = g_param_spec_uint ("current-port", "Current port",
-      "TCP port that the element listens on (0 = it does not)",
-      0, G_MAXUINT16, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-  g_object_class_install_property (object_class, PROP_CURRENT_PORT, current_port_pspec);
-  g_object_class_install_property (object_class, PROP_KEEP_LISTENING,
-      g_param_spec_boolean ("keep-listening", "Keep listening",
-          "Serve one client after the other instead of ending with the first one's stream",
-          DEFAULT_KEEP_LISTENING, flags));
-  g_object_class_install_property (object_class, PROP_KEY,
-      g_param_spec_string ("key", "Cluster key",
-          "File with the cluster key that a sender has to have, too (empty: on loopback none, "
-          "beyond it that of TANDEM_KEY or ~/.config/tandem/cluster.key)", DEFAULT_KEY, flags));
-  g_object_class_install_property (object_class, PROP_INSECURE,
-      g_param_spec_boolean ("insecure", "Insecure",
-          "Listen beyond loopback without a key although anybody can connect, read and send there",
-          DEFAULT_INSECURE, flags));
-  g_object_class_install_property (object_class, PROP_WINDOW,
-      g_param_spec_uint ("window", "Window",
-          "Micro-batches that are taken before their predecessors are consumed; bounds, with "
-          "max-payload, the memory that a client can take",
-          1, G_MAXUINT16, DEFAULT_WINDOW, flags));
-  g_object_class_install_property (object_class, PROP_MAX_PAYLOAD,
-      g_param_spec_uint ("max-payload", "Maximum payload",
-          "Bytes of the largest micro-batch that is taken; twice as much may be in flight",
-          1, G_MAXUINT, DEFAULT_MAX_PAYLOAD, flags));
-  g_object_class_install_property (object_class, PROP_MAX_CONNECTIONS,
-      g_param_spec_uint ("max-connections", "Maximum connections",
-          "Connections that may be open without a HELLO, then one of the address that has most "
-          "is closed; bounds what strangers can take",
-          1, 1024, DEFAULT_MAX_CONNECTIONS, flags));
-  g_object_class_install_property (object_class, PROP_MAX_HANDSHAKE_BYTES,
-      g_param_spec_uint ("max-handshake-bytes", "Maximum of handshake bytes",
-          "Bytes that a connection may send before it has shown the cluster key (0 = any number)",
-          0, G_MAXUINT, DEFAULT_MAX_HANDSHAKE_BYTES, flags));
-  g_object_class_install_property (object_class, PROP_HANDSHAKE_TIMEOUT,
-      g_param_spec_uint ("handshake-timeout", "Handshake timeout",
-          "Milliseconds that a connection has to show the cluster key and to say HELLO",
-          1, G_MAXINT, DEFAULT_HANDSHAKE_TIMEOUT, flags));
-  g_object_class_install_property (object_class, PROP_TIMEOUT,
-      g_param_spec_uint ("timeout", "Timeout",
-          "Milliseconds that a client in mid-stream may be away, or silent in the middle of a "
-          "frame (0 = for ever)", 0, G_MAXINT, DEFAULT_TIMEOUT, flags));
-  g_object_class_install_property (object_class, PROP_ADVERTISE,
-      g_param_spec_boolean ("advertise", "Advertise",
-          "Announce by mDNS what the next stage takes, so that a tcpactsink without host finds it",
-          DEFAULT_ADVERTISE, flags));
-  g_object_class_install_property (object_class, PROP_DEVICE_NAME,
-      g_param_spec_string ("device-name", "Device name",
-          "Name under which the device is announced (NULL = that of the host)",
-          DEFAULT_DEVICE_NAME, flags));
+  gst_tcpact_src_install_properties (object_class);
 
   gst_element_class_add_static_pad_template (element_class, &src_template);
   gst_element_class_set_static_metadata (element_class, "TCP activation source",
@@ -236,139 +100,10 @@ gst_tcpact_src_finalize (GObject *object)
 {
   GstTcpactSrc *self = GST_TCPACT_SRC (object);
 
-  g_free (self->address);
-  g_free (self->key);
-  g_free (self->device_name);
+  gst_tcpact_src_clear_properties (self);
   g_object_unref (self->cancellable);
   tandem_row_pool_free (self->rows);
   G_OBJECT_CLASS (gst_tcpact_src_parent_class)->finalize (object);
-}
-
-static void
-gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
-{
-  GstTcpactSrc *self = GST_TCPACT_SRC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_ADDRESS:
-      g_free (self->address);
-      self->address = g_value_dup_string (value);
-      if (self->address == NULL || self->address[0] == '\0') {
-        g_free (self->address);
-        self->address = g_strdup (DEFAULT_ADDRESS);
-      }
-      break;
-    case PROP_PORT:
-      self->options.port = g_value_get_uint (value);
-      break;
-    case PROP_KEEP_LISTENING:
-      self->options.keep_listening = g_value_get_boolean (value);
-      break;
-    case PROP_KEY:
-      g_free (self->key);
-      self->key = g_value_dup_string (value);
-      break;
-    case PROP_INSECURE:
-      self->options.insecure = g_value_get_boolean (value);
-      break;
-    case PROP_WINDOW:
-      self->options.window = g_value_get_uint (value);
-      break;
-    case PROP_MAX_PAYLOAD:
-      self->options.max_payload = g_value_get_uint (value);
-      break;
-    case PROP_MAX_CONNECTIONS:
-      self->options.max_pending = g_value_get_uint (value);
-      break;
-    case PROP_MAX_HANDSHAKE_BYTES:
-      self->options.max_handshake_bytes = g_value_get_uint (value);
-      break;
-    case PROP_HANDSHAKE_TIMEOUT:
-      self->options.handshake_timeout = g_value_get_uint (value);
-      break;
-    case PROP_TIMEOUT:
-      self->options.timeout = g_value_get_uint (value);
-      break;
-    case PROP_ADVERTISE:
-      self->advertise = g_value_get_boolean (value);
-      break;
-    case PROP_DEVICE_NAME:
-      g_free (self->device_name);
-      self->device_name = g_value_dup_string (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
-}
-
-static void
-gst_tcpact_src_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
-{
-  GstTcpactSrc *self = GST_TCPACT_SRC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_ADDRESS:
-      g_value_set_string (value, self->address);
-      break;
-    case PROP_PORT:
-      g_value_set_uint (value, self->options.port);
-      break;
-    case PROP_CURRENT_PORT:
-      g_value_set_uint (value, self->current_port);
-      break;
-    case PROP_KEEP_LISTENING:
-      g_value_set_boolean (value, self->options.keep_listening);
-      break;
-    case PROP_KEY:
-      g_value_set_string (value, self->key);
-      break;
-    case PROP_INSECURE:
-      g_value_set_boolean (value, self->options.insecure);
-      break;
-    case PROP_WINDOW:
-      g_value_set_uint (value, self->options.window);
-      break;
-    case PROP_MAX_PAYLOAD:
-      g_value_set_uint (value, self->options.max_payload);
-      break;
-    case PROP_MAX_CONNECTIONS:
-      g_value_set_uint (value, self->options.max_pending);
-      break;
-    case PROP_MAX_HANDSHAKE_BYTES:
-      g_value_set_uint (value, self->options.max_handshake_bytes);
-      break;
-    case PROP_HANDSHAKE_TIMEOUT:
-      g_value_set_uint (value, self->options.handshake_timeout);
-      break;
-    case PROP_TIMEOUT:
-      g_value_set_uint (value, self->options.timeout);
-      break;
-    case PROP_ADVERTISE:
-      g_value_set_boolean (value, self->advertise);
-      break;
-    case PROP_DEVICE_NAME:
-      g_value_set_string (value, self->device_name);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
-}
-
-static void
-gst_tcpact_src_set_current_port (GstTcpactSrc *self, guint port)
-{
-  gboolean changed;
-
-  GST_OBJECT_LOCK (self);
-  changed = self->current_port != port;
-  self->current_port = port;
-  GST_OBJECT_UNLOCK (self);
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), current_port_pspec);
 }
 
 /* One failure is one message, whichever thread sees it first. */
