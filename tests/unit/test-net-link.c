@@ -22,7 +22,7 @@ typedef struct
   guint seed;
   guint n_buffers, n_acks;      /* that came */
   guint sent_acks;
-  gboolean failed;
+  gint failed;                  /* atomic: either thread of this end */
 } End;
 
 static const TandemFrameLimits limits = {
@@ -110,7 +110,7 @@ write_all (gpointer data)
         vectors[n++] =
             (GOutputVector) { bytes->data + offset + middle, bytes->len - offset - middle };
       if (!tandem_link_write (end->link, vectors, n, &written, NULL)) {
-        end->failed = TRUE;
+        g_atomic_int_set (&end->failed, TRUE);
         return NULL;
       }
       if (offset == 0) {
@@ -124,7 +124,7 @@ write_all (gpointer data)
         append_ack (end, acks);
       if ((written == 0 || tandem_link_has_pending (end->link)) &&
           !tandem_link_wait (end->link, G_IO_OUT, 10 * G_USEC_PER_SEC, NULL, NULL)) {
-        end->failed = TRUE;
+        g_atomic_int_set (&end->failed, TRUE);
         return NULL;
       }
     }
@@ -156,12 +156,12 @@ read_all (gpointer data)
         break;
       case TANDEM_LINK_AGAIN:
         if (!tandem_link_wait (end->link, G_IO_IN, 10 * G_USEC_PER_SEC, NULL, NULL)) {
-          end->failed = TRUE;
+          g_atomic_int_set (&end->failed, TRUE);
           return NULL;
         }
         break;
       default:
-        end->failed = TRUE;
+        g_atomic_int_set (&end->failed, TRUE);
         return NULL;
     }
   }
