@@ -205,7 +205,7 @@ tandem_sender_enter_peer (TandemSender *self)
  * @reason: (nullable): why there is no connection to the candidate, or no longer
  *
  * A connection that worked and broke is made again, for that device knows what it has. Who
- * refuses, stops, or cannot be reached is left for another one.
+ * refuses, stops, falls silent, or cannot be reached is left for another one.
  *
  * Returns: whether to look for a candidate again
  */
@@ -225,7 +225,8 @@ tandem_sender_leave_peer (TandemSender *self, gboolean worked, const GError *rea
   g_mutex_unlock (&self->lock);
   if (!again)
     return FALSE;
-  if (worked && (reason == NULL || reason->domain != TANDEM_NET_ERROR || reason->code >= 100)) {
+  if (worked && !g_error_matches (reason, TANDEM_NET_ERROR, TANDEM_NET_ERROR_TIMEOUT) &&
+      (reason == NULL || reason->domain != TANDEM_NET_ERROR || reason->code >= 100)) {
     tandem_peer_search_keep (self->search, self->candidate);
     return TRUE;
   }

@@ -15,8 +15,10 @@
 
 #define BACKOFF_MIN_US (20 * G_TIME_SPAN_MILLISECOND)
 #define BACKOFF_MAX_US G_USEC_PER_SEC
-/* How many keep-alive periods of the receiver may pass in silence. */
-#define SILENT_PERIODS 10
+/* How many keep-alive periods of the receiver may pass in silence, and how many where another device
+ * may take its place. */
+#define SILENT_PERIODS 25
+#define SEARCH_SILENT_PERIODS 4
 
 static gboolean
 handle_ack (TandemSender *self, const TandemAck *ack, GError **error)
@@ -161,8 +163,7 @@ static gboolean
 serve (TandemSender *self, TandemLink *link, guint keepalive, GError **lost)
 {
   guint64 n_read = 0;
-  gint64 silence = keepalive > 0 ? (gint64) keepalive * SILENT_PERIODS * 1000 : -1;
-  gint64 heard = g_get_monotonic_time ();
+  gint64 period = (gint64) keepalive * 1000, heard = g_get_monotonic_time ();
 
   for (;;) {
     g_autoptr (GError) error = NULL;
@@ -200,7 +201,9 @@ serve (TandemSender *self, TandemLink *link, guint keepalive, GError **lost)
       if (handle_frame (self, link, frame, &error))
         continue;
     } else if (status == TANDEM_LINK_AGAIN) {
-      gint64 left = silence < 0 ? -1 : MAX (heard + silence - g_get_monotonic_time (), 0);
+      gint64 silence = period * (self->discovery != NULL && !trains ? SEARCH_SILENT_PERIODS
+                                                                    : SILENT_PERIODS);
+      gint64 left = period == 0 ? -1 : MAX (heard + silence - g_get_monotonic_time (), 0);
 
       if (tandem_link_wait (link, condition, left, self->wake, &error))
         continue;

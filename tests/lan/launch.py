@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """gst-launch-1.0 on a host of the LAN: its messages as they come, its results in a file."""
 
+import contextlib
 import json
 import os
 import re
@@ -21,6 +22,17 @@ def parse(line):
     if found is None:
         return None
     return {key: value.strip('"').replace('\\', '') for key, value in FIELD.findall(found.group(1))}
+
+
+@contextlib.contextmanager
+def cluster_key():
+    """All that is started has the same key."""
+    with tempfile.TemporaryDirectory(prefix='tandem-lan-') as folder:
+        path = os.path.join(folder, 'cluster.key')
+        subprocess.run([os.environ['TANDEM_TEST_TOOL'], 'key', 'new', path], check=True,
+                       stdout=subprocess.DEVNULL)
+        os.environ['TANDEM_KEY'] = path
+        yield
 
 
 class Launch:
@@ -114,6 +126,9 @@ class Launch:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
 
     def __enter__(self):
         return self

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.environ['TANDEM_SOURCE_ROOT'], 'tests', 'pipe
 
 import tap
 from lan import Lan
-from launch import Launch
+from launch import Launch, cluster_key
 
 READER = ('fdsrc ! lineparse ! tokenize model=%s ! bertstage model=%s layers=0-0 ! tcpactsink '
           'discovery-timeout=60000' % (tap.MODEL, tap.MODEL))
@@ -20,7 +20,7 @@ REVIEW = 'What a wonderful film.\n'
 
 
 def listen(name, address='0.0.0.0'):
-    return ('tcpactsrc address=%s port=0 insecure=true advertise=true device-name=%s'
+    return ('tcpactsrc address=%s port=0 advertise=true device-name=%s'
             % (address, name))
 
 
@@ -162,6 +162,11 @@ def kill(host, launch):
     launch.kill()
 
 
+def pause(host, launch):
+    """Its kernel goes on, and takes what comes."""
+    launch.pause()
+
+
 def pull_plug(host, launch):
     host.pull_plug()
 
@@ -216,7 +221,12 @@ def test_mid_stream():
 
 @tap.case('host-vanishes')
 def test_host_vanishes():
-    run_take_over(pull_plug)
+    assert run_take_over(pull_plug) < 3
+
+
+@tap.case('process-paused')
+def test_process_paused():
+    assert run_take_over(pause) < 3
 
 
 @tap.case('two-interfaces')
@@ -295,4 +305,5 @@ def test_static_list():
             assert ids(stage) == [0]
 
 
-tap.run()
+with cluster_key():
+    tap.run()
