@@ -332,18 +332,23 @@ g_thread_pool_new (GFunc func, gpointer user_data, int max_threads, gboolean exc
                    GError **error)
 {
   Pool *pool = g_new0 (Pool, 1);
+  GThreadPool *thread_pool;
 
   NEXT (g_thread_pool_new)
   pool->func = func;
   pool->user_data = user_data;
   __tsan_release (&pool->pushed);
-  return next (run_pool_item, pool, max_threads, exclusive, error);
+  thread_pool = next (run_pool_item, pool, max_threads, exclusive, error);
+  __tsan_release (thread_pool);
+  return thread_pool;
 }
 
 gboolean
 g_thread_pool_push (GThreadPool *thread_pool, gpointer item, GError **error)
 {
   NEXT (g_thread_pool_push)
+  /* GIO keeps the pool of its tasks for all threads. */
+  __tsan_acquire (thread_pool);
   __tsan_release (&((Pool *) thread_pool->user_data)->pushed);
   return next (thread_pool, item, error);
 }

@@ -10,7 +10,6 @@
 #include "tandem-receiver-private.h"
 
 #include <glib/gi18n-lib.h>
-#include <string.h>
 
 #define GST_CAT_DEFAULT tandem_net_debug
 
@@ -22,7 +21,7 @@ typedef enum
 {
   STAGE_REFUSED,                /* reads why */
   STAGE_LOOK,                   /* its first record comes, with TLS */
-  STAGE_HANDSHAKE,              /* GIO does it in a thread of its own */
+  STAGE_HANDSHAKE,              /* it runs, or waits until it may */
   STAGE_HELLO,                  /* has shown the key, or there is none */
 } Stage;
 
@@ -58,8 +57,9 @@ tandem_receiver_client_unref (TandemReceiverClient *client)
   stop_source (&client->readable);
   stop_source (&client->timeout);
   client->left = TRUE;
-  if (client->stage == STAGE_HANDSHAKE)
-    tandem_link_shutdown (client->link);
+  if (client->stage == STAGE_HANDSHAKE &&
+      tandem_handshakes_end (client->receiver->handshakes, client->link))
+    client->ref_count--;
   if (--client->ref_count > 0)
     return;
   tandem_link_unref (client->link);
@@ -206,7 +206,6 @@ on_handshake (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (GError) error = NULL;
   gboolean shaken = tandem_link_handshake_finish (client->link, result, &error);
 
-  self->n_handshakes--;
   client->stage = STAGE_HELLO;
   if (client->left) {
     tandem_receiver_client_unref (client);
@@ -248,9 +247,8 @@ client_look (Client *client)
   stop_source (&client->readable);
   client->stage = STAGE_HANDSHAKE;
   client->ref_count++;
-  self->n_handshakes++;
-  tandem_link_handshake_async (client->link, (gint64) self->options.handshake_timeout * 1000,
-                               on_handshake, client);
+  tandem_handshakes_begin (self->handshakes, client->link, client->origin,
+                           (gint64) self->options.handshake_timeout * 1000, on_handshake, client);
   return G_SOURCE_REMOVE;
 }
 
@@ -298,26 +296,6 @@ on_client_timeout (gpointer data)
 }
 
 /* --- the crowd --- */
-
-/* A host can have 2^64 addresses of IPv6, but hardly more than one network. */
-static char *
-describe_origin (GSocket *socket)
-{
-  static const guint8 mapped[12] = { [10] = 0xff, [11] = 0xff };
-  g_autoptr (GSocketAddress) remote = g_socket_get_remote_address (socket, NULL);
-  GInetAddress *address;
-  const guint8 *bytes;
-
-  if (!G_IS_INET_SOCKET_ADDRESS (remote))
-    return g_strdup ("?");
-  address = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (remote));
-  bytes = g_inet_address_to_bytes (address);
-  if (g_inet_address_get_family (address) != G_SOCKET_FAMILY_IPV6 ||
-      g_inet_address_get_is_link_local (address) || memcmp (bytes, mapped, sizeof mapped) == 0)
-    return g_inet_address_to_string (address);
-  return g_strdup_printf ("%02x%02x:%02x%02x:%02x%02x:%02x%02x", bytes[0], bytes[1], bytes[2],
-                          bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]);
-}
 
 /* How many connections each origin has. */
 static GHashTable *
@@ -392,7 +370,7 @@ tandem_receiver_greet (TandemReceiver *self, GSocket *socket)
   client->ref_count = 1;
   client->receiver = self;
   client->link = g_steal_pointer (&link);
-  client->origin = describe_origin (socket);
+  client->origin = tandem_net_describe_origin (socket);
   client->stage = self->key != NULL ? STAGE_LOOK : STAGE_HELLO;
   client->timeout = g_timeout_source_new (self->options.handshake_timeout);
   g_source_set_callback (client->timeout, on_client_timeout, client, NULL);
@@ -406,6 +384,6 @@ void
 tandem_receiver_forget_clients (TandemReceiver *self)
 {
   g_ptr_array_set_size (self->pending, 0);
-  while (self->n_handshakes > 0)
+  while (tandem_handshakes_get_n_running (self->handshakes) > 0)
     g_main_context_iteration (self->context, TRUE);
 }

@@ -9,6 +9,7 @@
  * end first, then what is in `out`, then the next gradient. No receipt is dropped and no callback
  * called while the lock is held. */
 
+#include "net/tandem-handshakes.h"
 #include "net/tandem-link.h"
 #include "net/tandem-receiver.h"
 #include "net/tandem-sender-item.h"
@@ -65,7 +66,7 @@ struct _TandemReceiver
 
   /* service thread only */
   GPtrArray *pending;           /* TandemReceiverClient, the oldest first */
-  guint n_handshakes;           /* that GIO does in threads of its own */
+  TandemHandshakes *handshakes;
   gint64 told;                  /* monotonic: when `refused` was called last */
 
   /* streaming thread only */

@@ -112,6 +112,7 @@ void
 tandem_receiver_service_start (TandemReceiver *self)
 {
   self->pending = g_ptr_array_new_with_free_func ((GDestroyNotify) tandem_receiver_client_unref);
+  self->handshakes = tandem_handshakes_new ();
   self->loop = g_main_loop_new (self->context, FALSE);
   self->thread = g_thread_new ("tandem-receiver", service_thread, self);
 }
@@ -136,5 +137,6 @@ tandem_receiver_service_stop (TandemReceiver *self)
   g_source_attach (source, self->context);
   g_clear_pointer (&self->thread, g_thread_join);
   g_clear_pointer (&self->pending, g_ptr_array_unref);
+  g_clear_pointer (&self->handshakes, tandem_handshakes_free);
   g_clear_pointer (&self->loop, g_main_loop_unref);
 }

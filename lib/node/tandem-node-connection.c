@@ -76,7 +76,10 @@ tandem_node_connection_leave (TandemNodeConnection *self, const char *why)
   tandem_node_connection_stop_sources (self);
   if (self->channel != NULL)
     tandem_control_channel_close (self->channel);
-  tandem_link_shutdown (self->link);
+  if (self->stage != TANDEM_NODE_HANDSHAKE)
+    tandem_link_shutdown (self->link);
+  else if (tandem_handshakes_end (node->handshakes, self->link))
+    tandem_node_connection_unref (self);
   g_cancellable_cancel (self->cancellable);
   tandem_node_put_abandon (self);
   for (i = self->pipelines->len; i > 0; i--)

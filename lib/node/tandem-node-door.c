@@ -38,7 +38,6 @@ on_handshake (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (GError) error = NULL;
   gboolean shaken = tandem_link_handshake_finish (self->link, result, &error);
 
-  node->n_handshakes--;
   if (!self->gone && shaken) {
     tandem_node_connection_begin (self);
   } else if (!self->gone) {
@@ -87,9 +86,9 @@ on_first_bytes (GSocket *socket, GIOCondition condition, gpointer data)
   g_source_destroy (self->readable);
   g_clear_pointer (&self->readable, g_source_unref);
   self->stage = TANDEM_NODE_HANDSHAKE;
-  self->node->n_handshakes++;
-  tandem_link_handshake_async (self->link, (gint64) self->node->handshake_timeout * 1000,
-                               on_handshake, tandem_node_connection_ref (self));
+  tandem_handshakes_begin (self->node->handshakes, self->link, self->origin,
+                           (gint64) self->node->handshake_timeout * 1000, on_handshake,
+                           tandem_node_connection_ref (self));
   return G_SOURCE_REMOVE;
 }
 
@@ -101,25 +100,6 @@ on_timeout (gpointer data)
 }
 
 /* --- the crowd --- */
-
-/* A host can have 2^64 addresses of IPv6, but hardly more than one network. */
-static char *
-describe_origin (GSocket *socket)
-{
-  g_autoptr (GSocketAddress) remote = g_socket_get_remote_address (socket, NULL);
-  GInetAddress *address;
-  const guint8 *bytes;
-
-  if (!G_IS_INET_SOCKET_ADDRESS (remote))
-    return g_strdup ("?");
-  address = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (remote));
-  bytes = g_inet_address_to_bytes (address);
-  if (g_inet_address_get_family (address) != G_SOCKET_FAMILY_IPV6 ||
-      g_inet_address_get_is_link_local (address))
-    return g_inet_address_to_string (address);
-  return g_strdup_printf ("%02x%02x:%02x%02x:%02x%02x:%02x%02x", bytes[0], bytes[1], bytes[2],
-                          bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]);
-}
 
 static gboolean
 is_pending (const TandemNodeConnection *connection)
@@ -185,7 +165,7 @@ tandem_node_greet (TandemNode *self, GSocket *socket)
   connection->ref_count = 1;
   connection->node = self;
   connection->link = g_steal_pointer (&link);
-  connection->origin = describe_origin (socket);
+  connection->origin = tandem_net_describe_origin (socket);
   connection->cancellable = g_cancellable_new ();
   connection->requests = g_hash_table_new (g_int64_hash, g_int64_equal);
   connection->pipelines = g_ptr_array_new ();

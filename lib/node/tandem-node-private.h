@@ -9,6 +9,7 @@
 
 #include "model/tandem-bert-stage.h"
 #include "net/tandem-advertiser.h"
+#include "net/tandem-handshakes.h"
 #include "net/tandem-link.h"
 #include "node/tandem-control-channel.h"
 #include "node/tandem-node.h"
@@ -67,7 +68,7 @@ struct _TandemNode
   guint n_pipelines;
   guint next_pipeline;
   guint n_tasks;                /* that other threads do */
-  guint n_handshakes;
+  TandemHandshakes *handshakes;
   gboolean is_measuring;        /* two profiles would disturb each other */
   double speed;                 /* operations a second, of the last profile; 0: none */
   gint64 told;                  /* when strangers were told of last, monotonic */

@@ -62,6 +62,7 @@ tandem_node_finalize (GObject *object)
   g_clear_object (&self->key);
   g_free (self->cache_folder);
   g_ptr_array_unref (self->connections);
+  tandem_handshakes_free (self->handshakes);
   g_main_context_unref (self->context);
   G_OBJECT_CLASS (tandem_node_parent_class)->finalize (object);
 }
@@ -362,6 +363,7 @@ static void
 tandem_node_init (TandemNode *self)
 {
   self->context = g_main_context_ref_thread_default ();
+  self->handshakes = tandem_handshakes_new ();
   self->connections =
       g_ptr_array_new_with_free_func ((GDestroyNotify) tandem_node_connection_unref);
   self->next_pipeline = 1;
@@ -488,7 +490,7 @@ tandem_node_check_stopped (TandemNode *self)
 {
   g_autoptr (GTask) task = NULL;
 
-  if (self->stopping == NULL || self->n_tasks > 0 || self->n_handshakes > 0 ||
+  if (self->stopping == NULL || self->n_tasks > 0 || tandem_handshakes_get_n_running (self->handshakes) > 0 ||
       self->connections->len > 0)
     return;
   task = g_steal_pointer (&self->stopping);

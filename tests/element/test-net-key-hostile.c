@@ -115,7 +115,8 @@ then_serve (Side *src)
 
   assert_no_message (src, GST_MESSAGE_ERROR);
   sink_make (&sink, side_port (src));
-  g_object_set (sink.element, "key", path, NULL);
+  /* Under ThreadSanitizer a crowd keeps the receiver busy for longer than a handshake may take. */
+  g_object_set (sink.element, "key", path, "reconnect-timeout", 60000, NULL);
   sink_play (&sink, 2);
   run_stream (src, &sink, 0, 5);
   side_clear (&sink);
@@ -252,11 +253,22 @@ test_crowd (void)
       stranger_send (sockets[i], hello->data, i % 3 == 1 ? hello->len : hello->len / 2);
   }
   WAIT_UNTIL (count_entries ("/proc/self/fd") < files + G_N_ELEMENTS (sockets) + 60);
-  /* 16 connections and what GIO has anyway. */
-  g_assert_cmpuint (count_entries ("/proc/self/task"), <=, threads + 16 + 12);
+  /* 8 handshakes, and what GIO has anyway. */
+  g_assert_cmpuint (count_entries ("/proc/self/task"), <=, threads + 8 + 3);
   then_serve (&src);
   for (i = 0; i < G_N_ELEMENTS (sockets); i++)
     g_object_unref (sockets[i]);
+}
+
+/* How many the server has said something to and not let go. */
+static guint
+count_answered (GSocket *const *sockets, guint n_sockets)
+{
+  guint i, n = 0;
+
+  for (i = 0; i < n_sockets; i++)
+    n += g_socket_condition_check (sockets[i], G_IO_IN | G_IO_HUP) == G_IO_IN;
+  return n;
 }
 
 /* The element stops while strangers are in the middle of their handshakes. */
@@ -273,9 +285,8 @@ test_stop_in_crowd (void)
     sockets[i] = stranger_connect (side_port (&src));
     stranger_send (sockets[i], hello->data, hello->len);
   }
-  /* Some handshakes are in the middle: the server has answered. */
-  g_assert_true (g_socket_condition_timed_wait (sockets[G_N_ELEMENTS (sockets) - 1], G_IO_IN,
-                                                10 * G_USEC_PER_SEC, NULL, NULL));
+  /* Some handshakes are in the middle; others wait for them. */
+  WAIT_UNTIL (count_answered (sockets, G_N_ELEMENTS (sockets)) >= 4);
   side_clear (&src);
   for (i = 0; i < G_N_ELEMENTS (sockets); i++)
     g_object_unref (sockets[i]);
