@@ -33,7 +33,7 @@ struct _GstTcpactSink
   /* set in start, gone in stop */
   TandemClusterKey *cluster_key;        /* (nullable) */
 
-  /* set in start, gone in stop; replaced by the streaming thread after an EOS */
+  /* set by the streaming thread when the first event comes, replaced after an EOS; gone in stop */
   TandemSender *sender;
   gint failed;                  /* atomic: the error was posted */
   TandemDiscovery *discovery;   /* set in start, gone in stop; NULL: host says where to */

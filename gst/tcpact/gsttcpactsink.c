@@ -258,10 +258,7 @@ gst_tcpact_sink_start (GstBaseSink *base)
   }
   self->has_stream = FALSE;
   gst_clear_event (&self->training);
-  if (!gst_tcpact_sink_start_discovery (self))
-    return FALSE;
-  gst_tcpact_sink_open (self);
-  return TRUE;
+  return gst_tcpact_sink_start_discovery (self);
 }
 
 static gboolean
@@ -386,6 +383,10 @@ gst_tcpact_sink_event (GstBaseSink *base, GstEvent *event)
   GstTcpactSink *self = GST_TCPACT_SINK (base);
   const GstSegment *segment;
 
+  /* Not in start(): an error in the middle of a change of the state comes before applications, and
+   * gst-launch-1.0 above all, are ready for it. */
+  if (self->sender == NULL && GST_EVENT_IS_SERIALIZED (event))
+    gst_tcpact_sink_open (self);
   switch (GST_EVENT_TYPE (event)) {
     case GST_EVENT_SEGMENT:
       gst_event_parse_segment (event, &segment);
@@ -460,6 +461,8 @@ gst_tcpact_sink_render (GstBaseSink *base, GstBuffer *buffer)
   g_autoptr (GstBuffer) encoded = NULL;
   GstFlowReturn ret = GST_FLOW_OK;
 
+  if (self->sender == NULL)
+    gst_tcpact_sink_open (self);
   if (self->finished)
     gst_tcpact_sink_reopen (self);
   if (self->encodes) {

@@ -169,6 +169,20 @@ def test_terminal():
         assert process.returncode == 0 and output == b'', (name, process.returncode, output)
 
 
+@tap.case('nobody-listens')
+def test_nobody_listens():
+    """A connection that fails at once ends a pipeline that is still starting."""
+    tap.need_model()
+    line = ('filesrc location=%s ! lineparse ! tokenize model=%s ! bertstage model=%s layers=0-0 '
+            '! tcpactsink host=127.0.0.1 port=%s reconnect-timeout=0'
+            % (path_of('samples.txt'), tap.MODEL, tap.MODEL, devices.free_port()))
+    for _ in range(3):
+        result = subprocess.run(['gst-launch-1.0', *line.split()], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT,
+                                check=False)
+        assert result.returncode != 0 and b'Connection refused' in result.stderr, result
+
+
 @tap.case('quickstart/piped')
 def test_quickstart_piped():
     tap.need_model()
