@@ -8,6 +8,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "net/tandem-sender.h"
 #include "node/tandem-available-memory.h"
 #include "place/tandem-place-error.h"
 
@@ -51,6 +52,17 @@ choose_name (TandemPlacementProblem *problem, const TandemClusterMember *member)
   return g_strdup (member->name);
 }
 
+/* Each stage and its results take two ports; 0 is the usual one. */
+static guint
+choose_port (TandemPlacementProblem *problem, const char *host)
+{
+  guint i, n_there = 0;
+
+  for (i = 0; i < tandem_placement_problem_get_n_devices (problem); i++)
+    n_there += g_strcmp0 (tandem_placement_problem_get_device (problem, i)->host, host) == 0;
+  return n_there > 0 ? TANDEM_NET_DEFAULT_PORT + 2 * n_there : 0;
+}
+
 static TandemDevice *
 make_device (TandemPlacementProblem *problem, const TandemClusterMember *member)
 {
@@ -60,6 +72,7 @@ make_device (TandemPlacementProblem *problem, const TandemClusterMember *member)
   tandem_profile_apply (member->profile, device);
   device->memory = get_memory (member->info);
   device->host = g_strdup (member->host);
+  device->port = choose_port (problem, member->host);
   return device;
 }
 

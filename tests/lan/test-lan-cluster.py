@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.environ['TANDEM_SOURCE_ROOT'], 'tests', 'pipeline'))
 
 import tap
-from lan import Lan, ip, wait_for
+from lan import Lan, ip
 from lannode import Node
 
 TOOL = os.environ['TANDEM_TEST_TOOL']
@@ -62,9 +63,20 @@ def three_nodes(hosts, key):
             for host, name in zip(hosts, names)]
 
 
+def check_plan(host, key):
+    """The same nodes are the devices of a plan."""
+    begin = time.monotonic()
+    answer = run(host, 'plan', tap.MODEL, '--nodes', '--key', key)
+    print('# found, measured and planned in %.1f s' % (time.monotonic() - begin))
+    assert sorted(device['name'] for device in answer['devices'][1:]) == \
+        ['attic', 'cellar', 'kitchen'], answer
+    assert answer['placement']['stages'], answer
+
+
 @tap.case('in-order')
 def test_in_order():
     """Three nodes are found by mDNS, and there is nothing to complain of."""
+    tap.need_model()
     with Keys() as keys, Lan(4) as hosts:
         key = keys.make('home')
         nodes = three_nodes(hosts[1:], key)
@@ -83,6 +95,7 @@ def test_in_order():
                 ['10.77.0.2', '10.77.0.3', '10.77.0.4'], seen
             echo = [finding for finding in report['findings'] if finding['subject'] == 'eth0']
             assert echo[0]['details']['echo'], echo
+            check_plan(hosts[0], key)
             without = run(hosts[0], 'doctor', '--key', key, '--no-measure')
             assert not any('bandwidth_out' in finding.get('details', {})
                            for finding in without['findings'])
