@@ -153,6 +153,14 @@ on_heartbeat (gpointer data)
   gint64 silence = tandem_node_client_is_occupied (self->client) ? OCCUPIED_SILENCE_US
                                                                  : SILENCE_US;
 
+  /* Somebody else who has the client closed it. */
+  if (!tandem_node_client_is_open (self->client)) {
+    g_autoptr (GError) error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CLOSED,
+                                                    _("The connection was closed."));
+
+    on_closed (self->client, error, self);
+    return G_SOURCE_REMOVE;
+  }
   if (self->asked == 0) {
     self->asked = now;
     tandem_node_client_ping_async (self->client, NULL, on_pong, tandem_cluster_entry_ref (self));

@@ -437,10 +437,10 @@ on_cancelled_settling (GCancellable *cancellable, gpointer data)
  * @user_data: for @callback
  *
  * Measures what a planner has to know of this device and of all nodes: waits until those that are
- * known have answered (4 seconds at most), has the links between all of them measured (5 seconds and
- * 0.3 for each device), and then how fast each is with a model of this shape (15 seconds). A node
- * that does not take part in time is not usable, and says why. What was measured before by this
- * object, or kept in a cache, is not measured again. One preparation at a time.
+ * known have answered (4 seconds at most), has the links between all of them measured (5 seconds
+ * and 0.3 for each device), and then how fast each is with a model of this shape (15 seconds). A
+ * node that does not take part in time is not usable, and says why. What was measured before by
+ * this object, or kept in a cache, is not measured again. One preparation at a time.
  */
 void
 tandem_cluster_prepare_async (TandemCluster *self, TandemModel *model, TandemPrecision precision,

@@ -108,10 +108,10 @@ member_free (gpointer data)
  * @precision: its precision
  * @shape: a micro-batch
  * @formats: the formats that activations may have on the wire
- * @members_of_devices: (out) (optional) (transfer full) (element-type TandemClusterMember): the member
- *   of each device; that of device 0, which is this one, is %NULL
- * @error: return location for %TANDEM_PLACE_ERROR_DEVICE when this device was not measured with this
- *   model, another #TandemPlaceError or a #TandemModelError
+ * @members_of_devices: (out) (optional) (transfer full) (element-type TandemClusterMember): the
+ *   member of each device; that of device 0, which is this one, is %NULL
+ * @error: return location for %TANDEM_PLACE_ERROR_DEVICE when this device was not measured with
+ *   this model, another #TandemPlaceError or a #TandemModelError
  *
  * Says to the planner what is known: device 0 is this one and asks, the others are the usable nodes
  * that were measured with this model. Two that could not measure the link between them have none.

@@ -352,8 +352,8 @@ tandem_cluster_dup_members (TandemCluster *self)
  * @self: a cluster
  *
  * Returns: (transfer full) (nullable): %TANDEM_NET_ERROR_NO_DISCOVERY with a sentence that says why
- *   nothing is seen by mDNS and what to do; %NULL when all is well, nothing is known yet, or it does
- *   not look there
+ *   nothing is seen by mDNS and what to do; %NULL when all is well, nothing is known yet, or it
+ *   does not look there
  */
 GError *
 tandem_cluster_dup_problem (TandemCluster *self)
@@ -367,8 +367,8 @@ tandem_cluster_dup_problem (TandemCluster *self)
  * tandem_cluster_is_settled:
  * @self: a cluster that runs
  *
- * Returns: whether mDNS had time to find who is there, and every node that is known has answered, or
- *   not, at least once; that takes three seconds at most, after the last one was found
+ * Returns: whether mDNS had time to find who is there, and every node that is known has answered,
+ *   or not, at least once; that takes three seconds at most, after the last one was found
  */
 gboolean
 tandem_cluster_is_settled (TandemCluster *self)

@@ -27,13 +27,14 @@ G_BEGIN_DECLS
  * mDNS. It connects to each, keeps the connection, and tries again when it ends. It measures what
  * a planner has to know.
  *
- * An announcement decides whom to ask and nothing else; who has the cluster key says the rest. A node
- * that is seen several times, by several addresses, listed and announced, is one member. Two nodes on
- * one device are two members: they may have processors and memory of their own, as in containers,
- * and machines that were cloned look the same. Their profiles are measured one after the other.
+ * An announcement decides whom to ask and nothing else; who has the cluster key says the rest. A
+ * node that is seen several times, by several addresses, listed and announced, is one member. Two
+ * nodes on one device are two members: they may have processors and memory of their own, as in
+ * containers, and machines that were cloned look the same. Their profiles are measured one after
+ * the other.
  *
- * A cluster lives in the thread-default context of the thread in which it was made, where signals and
- * callbacks come, too; no other thread may use it.
+ * A cluster lives in the thread-default context of the thread in which it was made, where signals
+ * and callbacks come, too; no other thread may use it.
  */
 TANDEM_API
 G_DECLARE_FINAL_TYPE (TandemCluster, tandem_cluster, TANDEM, CLUSTER, GObject)

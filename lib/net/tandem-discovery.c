@@ -47,6 +47,7 @@ struct _TandemDiscovery
   AvahiServiceBrowser *browser;
   GHashTable *announced;        /* key -> Announced */
   GSource *again;               /* resolves what did not resolve */
+  gboolean has_all;             /* the daemon expects no more announcements */
 
   GMutex lock;
   /* lock */
@@ -64,6 +65,7 @@ typedef struct
   AvahiProtocol protocol;
   char *name, *type, *domain;
   AvahiServiceResolver *resolver;       /* NULL: it did not resolve */
+  gboolean is_answered;         /* it did, or did not, once */
 } Announced;
 
 G_DEFINE_FINAL_TYPE (TandemDiscovery, tandem_discovery, G_TYPE_OBJECT)
@@ -121,14 +123,27 @@ set_problem (TandemDiscovery *self, GError *problem)
 static void
 settle (TandemDiscovery *self)
 {
+  GHashTableIter iter;
+  gpointer announced;
   gboolean changed;
 
+  g_hash_table_iter_init (&iter, self->announced);
+  while (g_hash_table_iter_next (&iter, NULL, &announced))
+    if (!((Announced *) announced)->is_answered)
+      return;
   g_mutex_lock (&self->lock);
   changed = !self->is_settled;
   self->is_settled = TRUE;
   g_mutex_unlock (&self->lock);
   if (changed && !tandem_avahi_is_stopping (self->running))
     g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
+}
+
+static void
+settle_if (TandemDiscovery *self)
+{
+  if (self->has_all)
+    settle (self);
 }
 
 static GInetSocketAddress *
@@ -181,6 +196,7 @@ on_resolved (AvahiServiceResolver *resolver, AvahiIfIndex interface, AvahiProtoc
   g_autofree guint8 *bytes = NULL;
   TandemSighting sighting = { .name = announced->name, .host = host };
 
+  announced->is_answered = TRUE;
   if (event == AVAHI_RESOLVER_FAILURE) {
     GST_INFO ("%s does not resolve: %s", announced->key,
               avahi_strerror (avahi_client_errno (self->client)));
@@ -189,6 +205,7 @@ on_resolved (AvahiServiceResolver *resolver, AvahiIfIndex interface, AvahiProtoc
     announced->resolver = NULL;
     publish_if (self, tandem_candidate_list_remove (self->list, announced->key));
     resolve_again_later (self);
+    settle_if (self);
     return;
   }
   /* One byte more than is taken shows that there is more. */
@@ -201,6 +218,7 @@ on_resolved (AvahiServiceResolver *resolver, AvahiIfIndex interface, AvahiProtoc
   sighting.address = socket_address;
   sighting.is_ours = (flags & (AVAHI_LOOKUP_RESULT_LOCAL | AVAHI_LOOKUP_RESULT_OUR_OWN)) != 0;
   publish_if (self, tandem_candidate_list_put (self->list, announced->key, &sighting));
+  settle_if (self);
 }
 
 static gboolean
@@ -256,6 +274,7 @@ on_browsed (AvahiServiceBrowser *browser, AvahiIfIndex interface, AvahiProtocol 
       set_problem (self, self->describe (avahi_client_errno (self->client)));
       break;
     case AVAHI_BROWSER_ALL_FOR_NOW:
+      self->has_all = TRUE;
       settle (self);
       break;
     case AVAHI_BROWSER_CACHE_EXHAUSTED:

@@ -416,9 +416,9 @@ tandem_node_client_measure_async (TandemNodeClient *self, const char *host, guin
  * @result: what the callback got
  * @out: (out caller-allocates) (optional): the way from its node to the other one
  * @in: (out caller-allocates) (optional): the way back
- * @error: return location for %TANDEM_NODE_ERROR_BUSY, %TANDEM_NODE_ERROR_FAILED when the other node
- *   cannot be reached or refuses, another #TandemNodeError, a #TandemNetError, a #TandemPlaceError
- *   when the answer makes no sense, or a #GIOErrorEnum
+ * @error: return location for %TANDEM_NODE_ERROR_BUSY, %TANDEM_NODE_ERROR_FAILED when the other
+ *   node cannot be reached or refuses, another #TandemNodeError, a #TandemNetError, a
+ *   #TandemPlaceError when the answer makes no sense, or a #GIOErrorEnum
  *
  * Returns: whether the link was measured
  */

@@ -62,6 +62,11 @@ JsonBuilder *tandem_node_client_begin (TandemNodeClient *self, const char *reque
 void tandem_node_client_send (TandemNodeClient *self, gint64 id, JsonBuilder *json, GTask *task,
                               void (*answer) (TandemNodePending *, const TandemPlaceObject *));
 void tandem_node_client_cancel (TandemNodeClient *self, gint64 id);
+void tandem_node_client_ignore_answer (TandemNodePending *pending, const TandemPlaceObject *in);
+void tandem_node_client_message (TandemControlChannel *channel, JsonObject *object, gpointer data);
+/* The connection ended, or is ended now; whoever waits learns why. */
+void tandem_node_client_end (TandemNodeClient *self, const GError *error);
+void tandem_node_client_closed (TandemControlChannel *channel, const GError *error, gpointer data);
 
 /* tandem-node-client-put.c */
 void tandem_node_client_put_continue (TandemNodeClient *self, gint64 id, guint64 offset);

@@ -173,9 +173,9 @@ tandem_node_client_reach_async (TandemNodeClient *self, const char *host, guint1
  * tandem_node_client_reach_finish:
  * @self: a client
  * @result: what the callback got
- * @error: return location for %TANDEM_NODE_ERROR_FAILED, with the reason that the node's system gives,
- *   %TANDEM_NODE_ERROR_BUSY, %TANDEM_NODE_ERROR_UNKNOWN when its protocol is older than 1.1, a
- *   #TandemNetError or a #GIOErrorEnum
+ * @error: return location for %TANDEM_NODE_ERROR_FAILED, with the reason that the node's system
+ *   gives, %TANDEM_NODE_ERROR_BUSY, %TANDEM_NODE_ERROR_UNKNOWN when its protocol is older than
+ *   1.1, a #TandemNetError or a #GIOErrorEnum
  *
  * Returns: whether the node connected
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Data that is sent only to be timed: "receive" and "send". A node is timed by one client at a time,
- * since two would halve each other's numbers; nothing is kept of what comes in, and no more than a
- * piece of what goes out. */
+/* Data that is sent only to be timed: "receive" and "send". A node is timed by one client at a
+ * time, since two would halve each other's numbers; nothing is kept of what comes in, and no more
+ * than a piece of what goes out. */
 
 #include "config.h"
 

@@ -162,8 +162,9 @@ examine_interface (TandemDoctor *doctor, const Interface *interface)
           g_strdup_printf (_("is up, %s; a multicast datagram came back"), addresses), NULL);
     else
       finding = tandem_doctor_add (doctor, TANDEM_DOCTOR_PROBLEM, "network", interface->name,
-          g_strdup_printf (_("is up, %s; a multicast datagram to %s did not come back (%s), so that "
-                             "mDNS cannot work over it either"), addresses, GROUP, error->message),
+          g_strdup_printf (_("is up, %s; a multicast datagram to %s did not come back (%s), so "
+                             "that mDNS cannot work over it either"), addresses, GROUP,
+                           error->message),
           _("Let the firewall pass UDP to 224.0.0.0/4, or list devices in TANDEM_NODES."));
   }
   finding->details = json_object_new ();
@@ -227,6 +228,6 @@ tandem_doctor_examine_daemon (TandemDoctor *doctor)
                      "discovery", "Avahi",
                      g_strdup_printf (_("there is no daemon: devices are neither found nor "
                                         "announced by mDNS (%s)"), error->message),
-                     _("Install avahi-daemon and start it (systemctl enable --now avahi-daemon), or "
-                       "list devices in TANDEM_NODES."));
+                     _("Install avahi-daemon and start it (systemctl enable --now avahi-daemon), "
+                       "or list devices in TANDEM_NODES."));
 }

@@ -76,8 +76,9 @@ examine_clock (TandemDoctor *doctor, const TandemClusterMember *member)
   off = (info->time - (before + after) / 2) / 1e6;
   if (off > CLOCK_SECONDS || off < -CLOCK_SECONDS)
     add (doctor, TANDEM_DOCTOR_PROBLEM, member,
-         g_strdup_printf (off > 0 ? _("its clock is %.0f s ahead of this one; keys expire by the clock")
-                                  : _("its clock is %.0f s behind this one; keys expire by the clock"),
+         g_strdup_printf (off > 0
+                          ? _("its clock is %.0f s ahead of this one; keys expire by the clock")
+                          : _("its clock is %.0f s behind this one; keys expire by the clock"),
                           off > 0 ? off : -off),
          _("Set the clocks of both devices, for good with \"timedatectl set-ntp true\"."));
 }

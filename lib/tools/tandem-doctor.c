@@ -40,16 +40,16 @@ describe_key (TandemDoctor *doctor, const char *path)
   if (!tandem_cluster_key_check_validity (doctor->key, &error))
     finding = tandem_doctor_add (doctor, TANDEM_DOCTOR_PROBLEM, "key", path,
         g_strdup_printf (_("\"%s\" is not valid: %s"), name, error->message),
-        _("Set the clock if it is wrong; else make a new key with \"tandem key new\" and copy it to "
-          "all devices."));
+        _("Set the clock if it is wrong; else make a new key with \"tandem key new\" and copy it "
+          "to all devices."));
   else if (g_date_time_difference (expiry, now) < SOON_DAYS * G_TIME_SPAN_DAY)
     finding = tandem_doctor_add (doctor, TANDEM_DOCTOR_NOTE, "key", path,
         g_strdup_printf (_("\"%s\", mode %04o, expires soon: %s"), name, mode, until),
         _("Make a new key with \"tandem key new\" and copy it to all devices."));
   else
     finding = tandem_doctor_add (doctor, TANDEM_DOCTOR_OK, "key", path,
-        g_strdup_printf (_("\"%s\", mode %04o, valid until %s, fingerprint %.16s"), name, mode, until,
-                         tandem_cluster_key_get_fingerprint (doctor->key)), NULL);
+        g_strdup_printf (_("\"%s\", mode %04o, valid until %s, fingerprint %.16s"), name, mode,
+                         until, tandem_cluster_key_get_fingerprint (doctor->key)), NULL);
   finding->details = json_object_new ();
   json_object_set_string_member (finding->details, "fingerprint",
                                  tandem_cluster_key_get_fingerprint (doctor->key));

@@ -14,8 +14,8 @@ typedef struct
 {
   const char *request;
   /* What stands behind "reply": members that begin with a comma. NULL: it never answers.
-   * "honest" takes or sends what is timed as a node does, "take:..." answers so behind all data that was announced, "flood" sends more than was asked for,
-   * "leave" ends the connection. */
+   * "honest" takes or sends what is timed as a node does, "take:..." answers so behind all data that
+   * was announced, "flood" sends more than was asked for, "leave" ends the connection. */
   const char *answer;
 } FakeAnswer;
 
@@ -68,7 +68,8 @@ static inline gboolean
 fake_take (GInputStream *in, GOutputStream *out, gint64 id, gint64 size)
 {
   g_autofree char *text =
-      g_strdup_printf ("{\"event\":\"continue\",\"request\":%" G_GINT64_FORMAT ",\"offset\":0}", id);
+      g_strdup_printf ("{\"event\":\"continue\",\"request\":%" G_GINT64_FORMAT
+                       ",\"offset\":0}", id);
 
   if (!fake_write (out, 'J', text, strlen (text)))
     return FALSE;
@@ -90,7 +91,8 @@ fake_be_honest (GInputStream *in, GOutputStream *out, gint64 id, gint64 size, gb
 {
   g_autofree guint8 *noise = g_malloc0 (65536);
   g_autofree char *text =
-      g_strdup_printf ("{\"event\":\"continue\",\"request\":%" G_GINT64_FORMAT ",\"offset\":0}", id);
+      g_strdup_printf ("{\"event\":\"continue\",\"request\":%" G_GINT64_FORMAT
+                       ",\"offset\":0}", id);
   gint64 first = 0, done = 0, begun = 0;
 
   if (is_in && !fake_write (out, 'J', text, strlen (text)))

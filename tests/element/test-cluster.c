@@ -110,6 +110,15 @@ test_death (void)
   port = g_strdup_printf ("--port=%u", node.port);
   cluster = cluster_new ("127.0.0.1:%u", node.port);
   ITERATE_UNTIL (count_usable (cluster) == 1);
+  {
+    g_autoptr (GPtrArray) members = tandem_cluster_dup_members (cluster);
+    TandemNodeClient *client = ((TandemClusterMember *) members->pdata[0])->client;
+
+    /* Closed by somebody who has it, it is made anew. */
+    tandem_node_client_close (client);
+    ITERATE_UNTIL (count_usable (cluster) == 0);
+    ITERATE_UNTIL (count_usable (cluster) == 1);
+  }
   node_kill (&node);
   ITERATE_UNTIL (count_usable (cluster) == 0);
   {
