@@ -10,6 +10,7 @@
 G_BEGIN_DECLS
 
 typedef struct _TandemNodePending TandemNodePending;
+typedef struct _TandemNodeTiming TandemNodeTiming;
 
 /* A request whose answer has not come. */
 struct _TandemNodePending
@@ -39,7 +40,8 @@ struct _TandemNodeClient
   GObject parent;
 
   GMainContext *context;
-  char *host;
+  char *host;                   /* as it was given, for messages */
+  char *address;                /* (nullable): of the connection */
   guint16 port;
   TandemLink *link;             /* (nullable) */
   TandemControlChannel *channel;        /* (nullable): NULL when it has ended */
@@ -49,6 +51,8 @@ struct _TandemNodeClient
   GTask *connecting;            /* (nullable) */
   GSource *connect_timeout;     /* (nullable) */
   TandemNodeSending *sending;   /* (nullable) */
+  TandemNodeTiming *timing;     /* (nullable): the link is measured */
+  guint64 data_left;            /* bytes that the node was asked for and that did not come yet */
   GError *refusal;              /* (nullable): what the node said before it ended */
 };
 
@@ -58,11 +62,21 @@ JsonBuilder *tandem_node_client_begin (TandemNodeClient *self, const char *reque
 void tandem_node_client_send (TandemNodeClient *self, gint64 id, JsonBuilder *json, GTask *task,
                               void (*answer) (TandemNodePending *, const TandemPlaceObject *));
 void tandem_node_client_cancel (TandemNodeClient *self, gint64 id);
+void tandem_node_client_ignore_answer (TandemNodePending *pending, const TandemPlaceObject *in);
+void tandem_node_client_message (TandemControlChannel *channel, JsonObject *object, gpointer data);
+/* The connection ended, or is ended now; whoever waits learns why. */
+void tandem_node_client_end (TandemNodeClient *self, const GError *error);
+void tandem_node_client_closed (TandemControlChannel *channel, const GError *error, gpointer data);
 
 /* tandem-node-client-put.c */
 void tandem_node_client_put_continue (TandemNodeClient *self, gint64 id, guint64 offset);
 void tandem_node_client_put_drained (TandemNodeClient *self);
 void tandem_node_client_put_end (TandemNodeClient *self, gint64 id);
+
+/* tandem-node-client-link.c */
+void tandem_node_client_timing_continue (TandemNodeClient *self, gint64 id);
+void tandem_node_client_timing_drained (TandemNodeClient *self);
+void tandem_node_client_timing_data (TandemNodeClient *self, gsize size);
 
 /* tandem-node-client-events.c */
 void tandem_node_client_install_signals (GObjectClass *klass);

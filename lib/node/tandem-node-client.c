@@ -6,12 +6,7 @@
 
 #include <glib/gi18n-lib.h>
 
-#define HANDSHAKE_TIMEOUT_MS 5000
-#define CONNECT_TIMEOUT_MS 10000
-/* Of a node that has not shown the key. */
-#define MAX_HANDSHAKE_BYTES (64 * 1024)
-#define PING_INTERVAL_MS 10000
-#define SILENCE_US (30 * G_USEC_PER_SEC)
+#include "net/tandem-host.h"
 
 G_DEFINE_FINAL_TYPE (TandemNodeClient, tandem_node_client, G_TYPE_OBJECT)
 
@@ -48,6 +43,7 @@ tandem_node_client_finalize (GObject *object)
   g_hash_table_unref (self->pending);
   g_clear_error (&self->refusal);
   g_free (self->host);
+  g_free (self->address);
   g_main_context_unref (self->context);
   G_OBJECT_CLASS (tandem_node_client_parent_class)->finalize (object);
 }
@@ -85,8 +81,8 @@ drop_connection (TandemNodeClient *self)
 }
 
 /* Everybody who waits learns that nothing comes any more. */
-static void
-end (TandemNodeClient *self, const GError *error)
+void
+tandem_node_client_end (TandemNodeClient *self, const GError *error)
 {
   g_autoptr (GTask) connecting = g_steal_pointer (&self->connecting);
   g_autoptr (GHashTable) pending = self->pending;
@@ -107,8 +103,8 @@ end (TandemNodeClient *self, const GError *error)
   }
 }
 
-static void
-on_closed (TandemControlChannel *channel, const GError *error, gpointer data)
+void
+tandem_node_client_closed (TandemControlChannel *channel, const GError *error, gpointer data)
 {
   g_autoptr (TandemNodeClient) self = g_object_ref (data);
   g_autoptr (GError) why = g_steal_pointer (&self->refusal);
@@ -121,7 +117,7 @@ on_closed (TandemControlChannel *channel, const GError *error, gpointer data)
   else
     why = g_error_new (TANDEM_NET_ERROR, TANDEM_NET_ERROR_CLOSED,
                        _("The node at %s port %u ended the connection."), self->host, self->port);
-  end (self, why);
+  tandem_node_client_end (self, why);
   if (!was_connecting)
     tandem_node_client_emit_closed (self, why);
 }
@@ -141,7 +137,7 @@ tandem_node_client_close (TandemNodeClient *self)
   g_return_if_fail (TANDEM_IS_NODE_CLIENT (self));
 
   error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CLOSED, _("The connection was closed."));
-  end (self, error);
+  tandem_node_client_end (self, error);
 }
 
 /**
@@ -219,8 +215,8 @@ tandem_node_client_send (TandemNodeClient *self, gint64 id, JsonBuilder *json, G
 }
 
 /* Nobody is interested in the answer to this. */
-static void
-ignore_answer (TandemNodePending *pending, const TandemPlaceObject *in)
+void
+tandem_node_client_ignore_answer (TandemNodePending *pending, const TandemPlaceObject *in)
 {
 }
 
@@ -232,7 +228,7 @@ tandem_node_client_cancel (TandemNodeClient *self, gint64 target)
 
   json_builder_set_member_name (json, "target");
   json_builder_add_int_value (json, target);
-  tandem_node_client_send (self, id, json, NULL, ignore_answer);
+  tandem_node_client_send (self, id, json, NULL, tandem_node_client_ignore_answer);
 }
 
 static void
@@ -257,8 +253,8 @@ on_reply (TandemNodeClient *self, const TandemPlaceObject *in)
   pending_free (pending);
 }
 
-static void
-on_message (TandemControlChannel *channel, JsonObject *object, gpointer data)
+void
+tandem_node_client_message (TandemControlChannel *channel, JsonObject *object, gpointer data)
 {
   g_autoptr (TandemNodeClient) self = g_object_ref (data);
   g_autoptr (GError) error = NULL;
@@ -271,217 +267,66 @@ on_message (TandemControlChannel *channel, JsonObject *object, gpointer data)
     tandem_node_client_event (self, name, &in);
 }
 
-/* --- connecting --- */
+/* --- addresses --- */
 
-static gboolean
-on_keepalive (gpointer data)
+/**
+ * tandem_node_client_get_address:
+ * @self: a client that was connected
+ *
+ * Returns: (nullable): the address of the node that the connection goes to, which other devices of
+ *   the same network may use
+ */
+const char *
+tandem_node_client_get_address (TandemNodeClient *self)
 {
-  TandemNodeClient *self = data;
-  g_autoptr (GError) error = NULL;
-  gint64 id;
+  g_return_val_if_fail (TANDEM_IS_NODE_CLIENT (self), NULL);
 
-  if (g_get_monotonic_time () - tandem_control_channel_get_last_read (self->channel) <
-      SILENCE_US) {
-    JsonBuilder *json = tandem_node_client_begin (self, "ping", &id);
-
-    tandem_node_client_send (self, id, json, NULL, ignore_answer);
-    return G_SOURCE_CONTINUE;
-  }
-  error = g_error_new (TANDEM_NET_ERROR, TANDEM_NET_ERROR_TIMEOUT,
-                       _("The node at %s port %u says nothing any more."), self->host, self->port);
-  on_closed (self->channel, error, self);
-  return G_SOURCE_REMOVE;
+  return self->address;
 }
 
-static void
-on_first_pong (TandemNodePending *pending, const TandemPlaceObject *in)
+/**
+ * tandem_node_client_get_port:
+ * @self: a client
+ *
+ * Returns: the TCP port of the node
+ */
+guint16
+tandem_node_client_get_port (TandemNodeClient *self)
 {
-  TandemNodeClient *self = pending->client;
-  g_autoptr (GTask) task = g_steal_pointer (&self->connecting);
+  g_return_val_if_fail (TANDEM_IS_NODE_CLIENT (self), 0);
 
-  stop_source (&self->connect_timeout);
-  self->keepalive = g_timeout_source_new (PING_INTERVAL_MS);
-  g_source_set_callback (self->keepalive, on_keepalive, self, NULL);
-  g_source_attach (self->keepalive, self->context);
-  g_task_return_pointer (task, g_object_ref (self), g_object_unref);
+  return self->port;
 }
 
-/* With TLS 1.3 our handshake is over before the node has looked at our key, and a node may be too
- * busy: only an answer tells. */
-static void
-on_ready (TandemControlChannel *channel, gpointer data)
+/**
+ * tandem_node_client_dup_local_address:
+ * @self: a client
+ *
+ * Returns: (transfer full) (nullable): the address of this device that the connection comes from,
+ *   or %NULL when there is no connection
+ */
+char *
+tandem_node_client_dup_local_address (TandemNodeClient *self)
 {
-  TandemNodeClient *self = data;
-  gint64 id;
-  JsonBuilder *json = tandem_node_client_begin (self, "ping", &id);
+  g_autoptr (GSocketAddress) local = NULL;
 
-  tandem_node_client_send (self, id, json, NULL, on_first_pong);
-}
-
-static void
-on_drained (TandemControlChannel *channel, gpointer data)
-{
-  tandem_node_client_put_drained (data);
-}
-
-static void
-begin (TandemNodeClient *self)
-{
-  static const TandemControlFuncs funcs = { on_ready, on_message, NULL, on_drained, on_closed };
-
-  self->channel = tandem_control_channel_new (self->link, self->context, &funcs, self);
-  tandem_control_channel_start (self->channel);
-}
-
-static void
-on_handshake (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (TandemNodeClient) self = data;
-  g_autoptr (TandemLink) link = self->link != NULL ? tandem_link_ref (self->link) : NULL;
-  g_autoptr (GError) error = NULL;
-
-  if (link == NULL)
-    return;
-  if (!tandem_link_handshake_finish (link, result, &error))
-    end (self, error);
-  else if (self->connecting != NULL)
-    begin (self);
-}
-
-/* Beyond loopback there is a key, or somebody said that there is to be none. */
-static TandemClusterKey *
-choose_key (TandemNodeClient *self, GSocketConnection *connection, TandemClusterKey *key,
-            gboolean insecure, GError **error)
-{
-  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, error);
-  g_autoptr (GError) local = NULL;
-  gboolean is_loopback;
-
-  if (remote == NULL)
-    return NULL;
-  if (key != NULL)
-    return tandem_cluster_key_check_validity (key, error) ? g_object_ref (key) : NULL;
-  is_loopback = G_IS_INET_SOCKET_ADDRESS (remote) && g_inet_address_get_is_loopback (
-      g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (remote)));
-  if (is_loopback || insecure)
-    return NULL;
-  key = tandem_cluster_key_load_default (&local);
-  if (key == NULL)
-    g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_INSECURE,
-                 _("Nothing would protect the connection to the node at %s. %s"), self->host,
-                 local->message);
-  return key;
-}
-
-typedef struct
-{
-  TandemNodeClient *client;
-  TandemClusterKey *key;        /* (nullable) */
-  gboolean insecure;
-} Connecting;
-
-static void
-on_connected (GObject *source, GAsyncResult *result, gpointer data)
-{
-  const TandemFrameLimits limits = { .max_sequences = 1 };
-  g_autofree Connecting *connecting = data;
-  g_autoptr (TandemNodeClient) self = connecting->client;
-  g_autoptr (TandemClusterKey) given = connecting->key;
-  g_autoptr (TandemClusterKey) key = NULL;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketConnection) connection =
-      g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (source), result, &error);
-
-  if (self->connecting == NULL)
-    return;
-  if (connection != NULL)
-    key = choose_key (self, connection, given, connecting->insecure, &error);
-  if (error == NULL)
-    self->link = key != NULL ? tandem_link_new_tls (connection, key, FALSE, MAX_HANDSHAKE_BYTES,
-                                                    &limits, &error)
-                             : tandem_link_new (connection, &limits);
-  if (error != NULL)
-    end (self, error);
-  else if (key != NULL)
-    tandem_link_handshake_async (self->link, HANDSHAKE_TIMEOUT_MS * G_GINT64_CONSTANT (1000),
-                                 on_handshake, g_object_ref (self));
-  else
-    begin (self);
-}
-
-static gboolean
-on_connect_timeout (gpointer data)
-{
-  g_autoptr (TandemNodeClient) self = g_object_ref (data);
-  g_autoptr (GError) error =
-      g_error_new (TANDEM_NET_ERROR, TANDEM_NET_ERROR_TIMEOUT,
-                   _("The node at %s port %u does not answer."), self->host, self->port);
+  g_return_val_if_fail (TANDEM_IS_NODE_CLIENT (self), NULL);
 
   if (self->link != NULL)
-    tandem_link_shutdown (self->link);
-  end (self, error);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-connecting_cancelled (GCancellable *cancellable, gpointer data)
-{
-  g_source_set_ready_time (data, 0);
+    local = g_socket_get_local_address (tandem_link_get_socket (self->link), NULL);
+  return local != NULL ? tandem_host_from_address (local) : NULL;
 }
 
 /**
- * tandem_node_client_connect_async:
- * @host: a name or an address
- * @port: its TCP port, usually %TANDEM_NODE_DEFAULT_PORT
- * @key: (nullable): the cluster key; %NULL: on loopback none, beyond it that of
- *   tandem_cluster_key_load_default()
- * @insecure: whether to do without a key beyond loopback
- * @cancellable: (nullable): a cancellable
- * @callback: called when the node has answered, or after 10 seconds
- * @user_data: for @callback
+ * tandem_node_client_is_occupied:
+ * @self: a client
  *
- * Connects to a node.
+ * Returns: whether a file or data that is timed is on its way, so that other answers may take long
  */
-void
-tandem_node_client_connect_async (const char *host, guint16 port, TandemClusterKey *key,
-                                  gboolean insecure, GCancellable *cancellable,
-                                  GAsyncReadyCallback callback, gpointer user_data)
+gboolean
+tandem_node_client_is_occupied (TandemNodeClient *self)
 {
-  g_autoptr (TandemNodeClient) self = g_object_new (TANDEM_TYPE_NODE_CLIENT, NULL);
-  g_autoptr (GSocketClient) client = g_socket_client_new ();
-  Connecting *connecting = g_new0 (Connecting, 1);
+  g_return_val_if_fail (TANDEM_IS_NODE_CLIENT (self), FALSE);
 
-  self->host = g_strdup (host);
-  self->port = port;
-  self->connecting = g_task_new (NULL, cancellable, callback, user_data);
-  /* The task keeps the client until it has ended. */
-  g_task_set_task_data (self->connecting, g_object_ref (self), g_object_unref);
-  self->connect_timeout = g_timeout_source_new (CONNECT_TIMEOUT_MS);
-  g_source_set_callback (self->connect_timeout, on_connect_timeout, self, NULL);
-  g_source_attach (self->connect_timeout, self->context);
-  if (cancellable != NULL)
-    g_cancellable_connect (cancellable, G_CALLBACK (connecting_cancelled),
-                           g_source_ref (self->connect_timeout),
-                           (GDestroyNotify) g_source_unref);
-  connecting->client = g_object_ref (self);
-  connecting->key = key != NULL ? g_object_ref (key) : NULL;
-  connecting->insecure = insecure;
-  g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_connect_to_host_async (client, host, port, cancellable, on_connected,
-                                         connecting);
-}
-
-/**
- * tandem_node_client_connect_finish:
- * @result: what the callback got
- * @error: return location for a #TandemNetError, %TANDEM_NODE_ERROR_BUSY or a #GIOErrorEnum
- *
- * Returns: (transfer full): a client whose node answers, or %NULL
- */
-TandemNodeClient *
-tandem_node_client_connect_finish (GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, NULL), NULL);
-
-  return g_task_propagate_pointer (G_TASK (result), error);
+  return self->sending != NULL || self->timing != NULL;
 }

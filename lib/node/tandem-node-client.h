@@ -32,6 +32,11 @@ void tandem_node_client_connect_async (const char *host, guint16 port, TandemClu
                                        GAsyncReadyCallback callback, gpointer user_data);
 
 TANDEM_API
+void tandem_node_client_connect_to_async (GSocketConnectable *to, TandemClusterKey *key,
+                                          gboolean insecure, GCancellable *cancellable,
+                                          GAsyncReadyCallback callback, gpointer user_data);
+
+TANDEM_API
 TandemNodeClient *tandem_node_client_connect_finish (GAsyncResult *result, GError **error);
 
 TANDEM_API
@@ -39,6 +44,18 @@ void tandem_node_client_close (TandemNodeClient *self);
 
 TANDEM_API
 gboolean tandem_node_client_is_open (TandemNodeClient *self);
+
+TANDEM_API
+const char *tandem_node_client_get_address (TandemNodeClient *self);
+
+TANDEM_API
+guint16 tandem_node_client_get_port (TandemNodeClient *self);
+
+TANDEM_API
+char *tandem_node_client_dup_local_address (TandemNodeClient *self);
+
+TANDEM_API
+gboolean tandem_node_client_is_occupied (TandemNodeClient *self);
 
 TANDEM_API
 void tandem_node_client_ping_async (TandemNodeClient *self, GCancellable *cancellable,
@@ -55,6 +72,34 @@ void tandem_node_client_describe_async (TandemNodeClient *self, GCancellable *ca
 TANDEM_API
 TandemNodeInfo *tandem_node_client_describe_finish (TandemNodeClient *self, GAsyncResult *result,
                                                     GError **error);
+
+TANDEM_API
+void tandem_node_client_measure_link_async (TandemNodeClient *self, GCancellable *cancellable,
+                                            GAsyncReadyCallback callback, gpointer user_data);
+
+TANDEM_API
+gboolean tandem_node_client_measure_link_finish (TandemNodeClient *self, GAsyncResult *result,
+                                                 TandemNetworkLink *out, TandemNetworkLink *in,
+                                                 GError **error);
+
+TANDEM_API
+void tandem_node_client_measure_async (TandemNodeClient *self, const char *host, guint16 port,
+                                       GCancellable *cancellable, GAsyncReadyCallback callback,
+                                       gpointer user_data);
+
+TANDEM_API
+gboolean tandem_node_client_measure_finish (TandemNodeClient *self, GAsyncResult *result,
+                                            TandemNetworkLink *out, TandemNetworkLink *in,
+                                            GError **error);
+
+TANDEM_API
+void tandem_node_client_reach_async (TandemNodeClient *self, const char *host, guint16 port,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
+
+TANDEM_API
+gboolean tandem_node_client_reach_finish (TandemNodeClient *self, GAsyncResult *result,
+                                          GError **error);
 
 TANDEM_API
 void tandem_node_client_profile_async (TandemNodeClient *self, const char *config_text,
@@ -89,9 +134,10 @@ TANDEM_API
 void tandem_node_client_build_async (TandemNodeClient *self, const char *digest,
                                      guint first_layer, guint last_layer,
                                      TandemPrecision precision, guint n_threads,
-                                     const TandemBatchShape *shape, const char *next_host,
-                                     guint16 next_port, GCancellable *cancellable,
-                                     GAsyncReadyCallback callback, gpointer user_data);
+                                     const TandemBatchShape *shape, TandemWireFormats format,
+                                     const char *next_host, guint16 next_port,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
 
 TANDEM_API
 gboolean tandem_node_client_build_finish (TandemNodeClient *self, GAsyncResult *result,

@@ -9,6 +9,8 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "net/tandem-host.h"
+
 /* Requests that wait for their answers. */
 #define MAX_REQUESTS 16
 /* How long somebody who was refused may take to read why. */
@@ -82,6 +84,7 @@ tandem_node_connection_leave (TandemNodeConnection *self, const char *why)
     tandem_node_connection_unref (self);
   g_cancellable_cancel (self->cancellable);
   tandem_node_put_abandon (self);
+  tandem_node_transfer_cancelled (self, NULL);
   for (i = self->pipelines->len; i > 0; i--)
     tandem_node_pipeline_stop (g_ptr_array_index (self->pipelines, i - 1));
   g_ptr_array_remove (node->connections, self);
@@ -170,6 +173,15 @@ tandem_node_connection_send (TandemNodeConnection *self, JsonBuilder *json)
     tandem_control_channel_send (self->channel, json);
 }
 
+char *
+tandem_node_connection_get_peer_host (TandemNodeConnection *self)
+{
+  g_autoptr (GSocketAddress) remote =
+      g_socket_get_remote_address (tandem_link_get_socket (self->link), NULL);
+
+  return remote != NULL ? tandem_host_from_address (remote) : NULL;
+}
+
 /* --- what comes in --- */
 
 static void
@@ -198,6 +210,7 @@ cancel (TandemNodeRequest *request, const TandemPlaceObject *in)
     return;
   g_cancellable_cancel (target->cancellable);
   tandem_node_put_cancelled (self, target);
+  tandem_node_transfer_cancelled (self, target);
 }
 
 static const Kind kinds[] = {
@@ -206,6 +219,10 @@ static const Kind kinds[] = {
   { "describe", tandem_node_describe },
   { "have", tandem_node_have },
   { "put", tandem_node_put },
+  { "receive", tandem_node_receive },
+  { "send", tandem_node_send },
+  { "measure", tandem_node_measure },
+  { "reach", tandem_node_reach },
   { "profile", tandem_node_profile },
   { "build", tandem_node_build },
   { "stop", tandem_node_stop_pipeline },
@@ -330,7 +347,19 @@ on_message (TandemControlChannel *channel, JsonObject *object, gpointer data)
 static void
 on_data (TandemControlChannel *channel, GBytes *bytes, gpointer data)
 {
-  tandem_node_put_data (data, bytes);
+  TandemNodeConnection *self = data;
+
+  if (!self->gone && !tandem_node_transfer_data (self, bytes))
+    tandem_node_put_data (self, bytes);
+}
+
+static void
+on_drained (TandemControlChannel *channel, gpointer data)
+{
+  TandemNodeConnection *self = data;
+
+  if (!self->gone && self->stage == TANDEM_NODE_SERVED)
+    tandem_node_transfer_drained (self);
 }
 
 static void
@@ -364,7 +393,7 @@ on_closed (TandemControlChannel *channel, const GError *error, gpointer data)
 void
 tandem_node_connection_begin (TandemNodeConnection *self)
 {
-  static const TandemControlFuncs funcs = { on_ready, on_message, on_data, NULL, on_closed };
+  static const TandemControlFuncs funcs = { on_ready, on_message, on_data, on_drained, on_closed };
 
   self->stage = TANDEM_NODE_GREETED;
   self->channel = tandem_control_channel_new (self->link, self->node->context, &funcs, self);

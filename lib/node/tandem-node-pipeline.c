@@ -104,6 +104,8 @@ assemble (TandemNodePipeline *self, GError **error)
                 "precision", self->precision, NULL);
   g_object_set (sink, "host", self->host, "port", (guint) self->next_port, "key", key, "insecure",
                 node->insecure, NULL);
+  gst_util_set_object_arg (G_OBJECT (sink), "wire-format",
+                           tandem_wire_format_to_string (self->format));
   gst_element_link_many (self->source, stage, sink, NULL);
   pad = gst_element_get_static_pad (stage, "sink");
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_buffer, self, NULL);
@@ -306,7 +308,7 @@ on_report (gpointer data)
     return G_SOURCE_REMOVE;
   }
   json = tandem_node_connection_begin_event ("load");
-  tandem_node_add_number (json, "memory_available", tandem_node_get_available_memory ());
+  tandem_node_add_number (json, "memory_available", tandem_get_available_memory ());
   json_builder_set_member_name (json, "stages");
   json_builder_begin_array (json);
   for (i = 0; i < self->pipelines->len; i++)

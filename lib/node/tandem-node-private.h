@@ -11,6 +11,7 @@
 #include "net/tandem-advertiser.h"
 #include "net/tandem-handshakes.h"
 #include "net/tandem-link.h"
+#include "node/tandem-available-memory.h"
 #include "node/tandem-control-channel.h"
 #include "node/tandem-node.h"
 #include "node/tandem-stage-cache.h"
@@ -22,6 +23,7 @@ G_BEGIN_DECLS
 typedef struct _TandemNodeConnection TandemNodeConnection;
 typedef struct _TandemNodeRequest TandemNodeRequest;
 typedef struct _TandemNodePipeline TandemNodePipeline;
+typedef struct _TandemNodeTransfer TandemNodeTransfer;
 
 /* How far a connection is. When there are too many, the first kind is put out first. */
 typedef enum
@@ -70,6 +72,8 @@ struct _TandemNode
   guint n_tasks;                /* that other threads do */
   TandemHandshakes *handshakes;
   gboolean is_measuring;        /* two profiles would disturb each other */
+  gboolean is_timing;           /* so would two measurements of links */
+  guint n_outgoing;             /* others that it connects to for somebody */
   double speed;                 /* operations a second, of the last profile; 0: none */
   gint64 told;                  /* when strangers were told of last, monotonic */
 };
@@ -92,6 +96,7 @@ struct _TandemNodeConnection
   TandemNodeRequest *put;       /* (nullable) */
   TandemStageUpload *upload;    /* (nullable) */
   gboolean is_writing;          /* another thread has the upload */
+  TandemNodeTransfer *transfer; /* (nullable): data that is only timed */
 
   GPtrArray *pipelines;         /* of TandemNodePipeline, borrowed: a pipeline frees itself */
   GSource *report;              /* (nullable) */
@@ -137,6 +142,8 @@ void tandem_node_connection_refuse (TandemNodeConnection *self, const char *code
 void tandem_node_connection_leave (TandemNodeConnection *self, const char *why);
 JsonBuilder *tandem_node_connection_begin_event (const char *name);
 void tandem_node_connection_send (TandemNodeConnection *self, JsonBuilder *json);
+/* (nullable) (transfer full): the address of whoever asks, as this device sees it */
+char *tandem_node_connection_get_peer_host (TandemNodeConnection *self);
 
 /* tandem-node-request.c */
 const char *tandem_node_error_to_string (const GError *error);
@@ -161,7 +168,6 @@ const char *tandem_node_get_digest (const TandemPlaceObject *in);
 /* tandem-node-describe.c */
 void tandem_node_describe (TandemNodeRequest *request, const TandemPlaceObject *in);
 char **tandem_node_make_facts (TandemNode *self);
-guint64 tandem_node_get_available_memory (void);
 
 /* tandem-node-put.c */
 void tandem_node_have (TandemNodeRequest *request, const TandemPlaceObject *in);
@@ -169,6 +175,18 @@ void tandem_node_put (TandemNodeRequest *request, const TandemPlaceObject *in);
 void tandem_node_put_data (TandemNodeConnection *connection, GBytes *bytes);
 void tandem_node_put_abandon (TandemNodeConnection *connection);
 void tandem_node_put_cancelled (TandemNodeConnection *connection, TandemNodeRequest *request);
+
+/* tandem-node-transfer.c */
+void tandem_node_receive (TandemNodeRequest *request, const TandemPlaceObject *in);
+void tandem_node_send (TandemNodeRequest *request, const TandemPlaceObject *in);
+gboolean tandem_node_transfer_data (TandemNodeConnection *connection, GBytes *bytes);
+void tandem_node_transfer_drained (TandemNodeConnection *connection);
+/* request: NULL for whatever there is */
+void tandem_node_transfer_cancelled (TandemNodeConnection *connection, TandemNodeRequest *request);
+
+/* tandem-node-measure.c */
+void tandem_node_measure (TandemNodeRequest *request, const TandemPlaceObject *in);
+void tandem_node_reach (TandemNodeRequest *request, const TandemPlaceObject *in);
 
 /* tandem-node-profile.c */
 void tandem_node_profile (TandemNodeRequest *request, const TandemPlaceObject *in);
@@ -185,6 +203,7 @@ struct _TandemNodePipeline
   char *model_path;
   guint first_layer, last_layer, n_threads;
   TandemPrecision precision;
+  TandemWireFormats format;     /* of activations that it sends */
   char *host;                   /* where results go */
   guint16 next_port;
   guint64 max_payload;          /* bytes; 0: as many as tcpactsrc takes */

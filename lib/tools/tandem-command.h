@@ -23,6 +23,7 @@ typedef struct
   int (*run) (char **args);
 } TandemCommand;
 
+extern const TandemCommand tandem_command_doctor;
 extern const TandemCommand tandem_command_fit;
 extern const TandemCommand tandem_command_inspect;
 extern const TandemCommand tandem_command_key;

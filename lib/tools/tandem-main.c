@@ -13,6 +13,7 @@
 #include "tandem.h"
 
 static const TandemCommand *const commands[] = {
+  &tandem_command_doctor,
   &tandem_command_fit,
   &tandem_command_inspect,
   &tandem_command_key,

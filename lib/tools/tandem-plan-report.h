@@ -26,6 +26,16 @@ tandem_plan_get_device (const TandemPlanReport *report, guint device)
   return tandem_placement_problem_get_device (report->problem, device);
 }
 
+/* tandem-plan-nodes.c */
+
+/* Finds nodes and has them measured; says on standard error what it does, and who cannot be used.
+ * nodes: NULL for all that are found; key_path: NULL for the usual key. */
+TandemPlacementProblem *tandem_plan_ask_nodes (const TandemPlanReport *report, const char *nodes,
+                                               const char *key_path, guint n_threads,
+                                               const TandemBatchShape *shape,
+                                               TandemWireFormats formats,
+                                               GCancellable *cancellable, GError **error);
+
 /* tandem-plan-lines.c */
 
 /* Calls @add with the line of each device that has something to do, the one that asks last. */

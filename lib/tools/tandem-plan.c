@@ -18,6 +18,9 @@
 typedef struct
 {
   char *devices;
+  gboolean uses_nodes;
+  char *nodes;                  /* (nullable): a list */
+  char *key;
   char *placement;
   char *objective;
   char *formats;
@@ -34,6 +37,8 @@ static void
 options_clear (Options *options)
 {
   g_free (options->devices);
+  g_free (options->nodes);
+  g_free (options->key);
   g_free (options->placement);
   g_free (options->objective);
   g_free (options->formats);
@@ -106,6 +111,27 @@ add_this_device (TandemPlanReport *report, guint n_threads, GCancellable *cancel
   return tandem_placement_problem_add_device (report->problem, device, error);
 }
 
+/* The devices of a file, the nodes that are found, or this device alone. */
+static gboolean
+add_devices (TandemPlanReport *report, const Options *options, const TandemBatchShape *shape,
+             TandemWireFormats formats, GCancellable *cancellable, GError **error)
+{
+  if (options->uses_nodes) {
+    report->problem = tandem_plan_ask_nodes (report, options->nodes, options->key,
+                                             options->n_threads, shape, formats, cancellable,
+                                             error);
+    return report->problem != NULL;
+  }
+  report->problem = tandem_placement_problem_new_for_model (report->model, report->precision,
+                                                            shape, error);
+  if (report->problem == NULL)
+    return FALSE;
+  tandem_placement_problem_set_formats (report->problem, formats);
+  return options->devices != NULL
+      ? tandem_placement_problem_read_devices (report->problem, options->devices, error)
+      : add_this_device (report, options->n_threads, cancellable, error);
+}
+
 static gboolean
 make_plan (TandemPlanReport *report, const Options *options, TandemWireFormats formats,
            const char *model, GCancellable *cancellable, GError **error)
@@ -120,14 +146,7 @@ make_plan (TandemPlanReport *report, const Options *options, TandemWireFormats f
   longest = tandem_model_get_config (report->model)->max_positions;
   report->length = options->length != 0 ? (guint) options->length : MIN (LENGTH, longest);
   tandem_batch_shape_init (&shape, report->n_sequences, report->length);
-  report->problem = tandem_placement_problem_new_for_model (report->model, report->precision,
-                                                            &shape, error);
-  if (report->problem == NULL)
-    return FALSE;
-  tandem_placement_problem_set_formats (report->problem, formats);
-  if (!(options->devices != NULL
-          ? tandem_placement_problem_read_devices (report->problem, options->devices, error)
-          : add_this_device (report, options->n_threads, cancellable, error)))
+  if (!add_devices (report, options, &shape, formats, cancellable, error))
     return FALSE;
   report->plan = tandem_placement_problem_solve (report->problem, report->objective, cancellable,
                                                  &inner);
@@ -147,6 +166,19 @@ make_plan (TandemPlanReport *report, const Options *options, TandemWireFormats f
   return TRUE;
 }
 
+/* Only a callback may have a value or none; entries of a main group give it no data. */
+static Options *taking;
+
+/* --nodes, and --nodes=LIST. */
+static gboolean
+take_nodes (const char *name, const char *value, gpointer data, GError **error)
+{
+  taking->uses_nodes = TRUE;
+  g_free (taking->nodes);
+  taking->nodes = g_strdup (value);
+  return TRUE;
+}
+
 static int
 run (char **args)
 {
@@ -154,6 +186,11 @@ run (char **args)
   const GOptionEntry entries[] = {
     { "devices", 'd', G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, &options.devices,
       N_("Devices and links, as JSON; without it this device alone"), N_("FILE") },
+    { "nodes", 'n', G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, (gpointer) take_nodes,
+      N_("Plan with the nodes that are found, or with these; @FILE reads the list"),
+      N_("HOST[:PORT],…") },
+    { "key", 'k', G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, &options.key,
+      N_("The cluster key for --nodes, if not the usual one"), N_("FILE") },
     { "objective", 'o', G_OPTION_FLAG_NONE, G_OPTION_ARG_STRING, &options.objective,
       N_("What counts: throughput (default) or latency"), N_("OBJECTIVE") },
     { "placement", 'p', G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, &options.placement,
@@ -184,6 +221,7 @@ run (char **args)
   TandemWireFormats formats;
   int status;
 
+  taking = &options;
   if (!tandem_command_parse (&tandem_command_plan, N_("MODEL"),
                              N_("MODEL is a Hugging Face folder or a stage file. What is in the "
                                 "files of devices and\nplacements, and how the numbers come "
@@ -191,6 +229,8 @@ run (char **args)
     return TANDEM_EXIT_USAGE;
   if (rest[1] == NULL || rest[2] != NULL)
     return tandem_command_usage (_("one MODEL is needed"));
+  if (options.uses_nodes && options.devices != NULL)
+    return tandem_command_usage (_("--devices and --nodes exclude each other"));
   status = take_options (&options, &report, &formats);
   if (status != TANDEM_EXIT_OK)
     return status;

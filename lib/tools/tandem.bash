@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='fit inspect key merge node plan profile split train help'
+  local commands='doctor fit inspect key merge node plan profile split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -41,9 +41,21 @@ _tandem ()
       --threads --cache --cache-size --hidden --json --help' -- "$cur")
     return
   fi
+  if [ "${COMP_WORDS[1]}" = doctor ]; then
+    case $prev in
+      -n|--nodes) return ;;
+      -k|--key)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return ;;
+    esac
+    mapfile -t COMPREPLY < <(
+      compgen -W '--nodes --key --insecure --no-measure --json --help' -- "$cur")
+    return
+  fi
   if [ "${COMP_WORDS[1]}" = plan ]; then
     case $prev in
-      -d|--devices|-p|--placement|--svg)
+      -d|--devices|-k|--key|-p|--placement|--svg)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return ;;
@@ -85,7 +97,7 @@ _tandem ()
     return
   fi
   local plan='
-    --devices --objective --placement --formats --micro-batch --length
+    --devices --nodes --key --objective --placement --formats --micro-batch --length
     --precision --threads --svg --insecure --json --help'
   case ${COMP_WORDS[1]} in
     help)

@@ -8,12 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.environ['TANDEM_SOURCE_ROOT'], 'tests', 'pipeline'))
 
 import tap
 from lan import Lan, wait_for
+from lannode import Node
 
 TYPE = '_tandem-node._tcp'
 ASK = r'''
@@ -26,38 +26,6 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as pe
         kind, size = struct.unpack('<cI', stream.read(5))
         sys.stdout.buffer.write(stream.read(size))
 '''
-
-
-class Node:
-    """tandem node on a host, that anybody may use."""
-
-    def __init__(self, host, *options):
-        self.folder = tempfile.mkdtemp(prefix='tandem-lan-')
-        self.process = subprocess.Popen(
-            host.command(os.environ['TANDEM_TEST_TOOL'], 'node', '--json', '--port=0', '--cache',
-                         self.folder, *options),
-            env=host.environment(), stdout=subprocess.PIPE)
-        self.port = self.wait('listening')['port']
-
-    def wait(self, event):
-        for line in self.process.stdout:
-            message = json.loads(line)
-            if message['event'] == event:
-                return message
-        raise AssertionError('the node ended before it said ' + event)
-
-    def stop(self):
-        self.process.terminate()
-        assert self.process.wait(20) == 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *reason):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def browse(host):
@@ -82,7 +50,7 @@ def test_announced():
         wait_for(lambda: 'attic' in browse(hosts[1]), 'attic')
         address, port, facts = browse(hosts[1])['attic']
         assert (address, port) == ('10.77.0.1', node.port)
-        assert facts['node'] == '1.0' and facts['name'] == 'attic', facts
+        assert facts['node'] == '1.1' and facts['name'] == 'attic', facts
         assert facts['memory'] == str(1 << 30) and facts['busy'] == '0', facts
         answer = json.loads(subprocess.run(
             hosts[1].command(sys.executable, '-c', ASK, address, str(port)),

@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -60,6 +61,33 @@ def run_lines(lines):
             process.kill()
             process.wait()
     return output
+
+
+class Nodes:
+    """Nodes on loopback, that anybody there may use."""
+
+    def __init__(self, *options):
+        self.folder = tempfile.mkdtemp(prefix='tandem-plan-')
+        self.processes = [self.start(number, *extra) for number, extra in enumerate(options)]
+
+    def start(self, number, *options):
+        process = subprocess.Popen(
+            [TOOL, 'node', '--json', '--port=0', '--address=127.0.0.1', '--insecure', '--cache',
+             os.path.join(self.folder, str(number)), *options], stdout=subprocess.PIPE)
+        message = json.loads(process.stdout.readline())
+        assert message['event'] == 'listening', message
+        process.port = message['port']
+        return process
+
+    def __enter__(self):
+        return ','.join('127.0.0.1:%d' % process.port for process in self.processes)
+
+    def __exit__(self, *reason):
+        for process in self.processes:
+            process.terminate()
+            process.wait(20)
+            process.stdout.close()
+        shutil.rmtree(self.folder)
 
 
 def free_ports():
@@ -298,6 +326,41 @@ def test_usage():
         tandem('plan', *arguments, status=2)
     tap.need_model()
     assert '512' in tandem('plan', tap.MODEL, '--devices', EXAMPLE, '--length', '513', status=1)
+
+
+@tap.case('nodes')
+def test_nodes():
+    """Nodes are devices of a plan as those of a file are; who is not there is left out."""
+    tap.need_model()
+    closed = devices.free_port()
+    with Nodes(('--name=attic', '--memory=1G'), ('--name=cellar', '--memory=1G')) as nodes:
+        answer = plan('--nodes=%s,127.0.0.1:%s' % (nodes, closed), '--formats=f32,q8')
+        names = [device['name'] for device in answer['devices']]
+        assert names[1:] == ['attic', 'cellar'] and len(names) == 3, names
+        assert [device['memory'] for device in answer['devices'][1:]] == [1 << 30, 1 << 30]
+        assert answer['placement']['stages'], answer
+        with tempfile.TemporaryDirectory() as folder:
+            path = write(folder, 'list', nodes.replace(',', '\n') + ' # two\n')
+            split = write(folder, 'placement.json', {'stages': [
+                {'device': 'attic', 'layers': '0-0', 'format': 'q8'},
+                {'device': 'cellar', 'layers': '1-1'}]})
+            given = plan('--nodes=@' + path, '--placement', split, '--formats=q8')
+        stages = [(stage['device'], stage['layers']) for stage in given['placement']['stages']]
+        assert stages == [('attic', '0-0'), ('cellar', '1-1')], stages
+        ports = re.findall(r'tcpactsrc address=127.0.0.1 port=([0-9]+)',
+                           ' '.join(line['line'] for line in given['lines']))
+        assert len(set(ports)) == 3, ports
+
+
+@tap.case('nodes-refused')
+def test_nodes_refused():
+    tap.need_model()
+    text = tandem('plan', tap.MODEL, '--nodes', '--devices', EXAMPLE, status=2)
+    assert 'exclude each other' in text, text
+    text = tandem('plan', tap.MODEL, '--nodes=a b', status=1)
+    assert 'is not an address' in text, text
+    text = tandem('plan', tap.MODEL, '--nodes=127.0.0.1', '--key=/nonexistent', status=1)
+    assert '/nonexistent' in text, text
 
 
 tap.run()
