@@ -6,10 +6,6 @@
 
 #include "tandem-advertiser.h"
 
-#include <avahi-client/publish.h>
-#include <avahi-common/alternative.h>
-#include <avahi-common/error.h>
-#include <avahi-common/malloc.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -123,8 +119,9 @@ next_name (TandemAdvertiser *self)
   char *name = avahi_alternative_service_name (self->name);
 
   GST_INFO ("\"%s\" is announced by somebody else; this is \"%s\"", self->name, name);
-  avahi_free (self->name);
-  self->name = name;
+  g_free (self->name);
+  self->name = g_strdup (name);
+  avahi_free (name);
   self->n_collisions++;
 }
 
@@ -233,7 +230,7 @@ tandem_advertiser_finalize (GObject *object)
 {
   TandemAdvertiser *self = TANDEM_ADVERTISER (object);
 
-  avahi_free (self->name);
+  g_free (self->name);
   g_free (self->told);
   g_free (self->type);
   g_bytes_unref (self->txt);
@@ -289,7 +286,7 @@ tandem_advertiser_new_for_type (const char *type, const char *name, GBytes *txt,
 
   self->type = g_strdup (type);
   self->txt = g_bytes_ref (txt);
-  self->name = avahi_strdup (name);
+  self->name = g_strdup (name);
   self->address = g_object_ref (address);
   self->port = port;
   return self;

@@ -4,8 +4,6 @@
 
 #include "tandem-avahi.h"
 
-#include <avahi-common/error.h>
-#include <avahi-glib/glib-watch.h>
 #include <glib/gi18n-lib.h>
 
 #include "net/tandem-link.h"
@@ -121,8 +119,12 @@ run (gpointer data)
   TandemAvahi *self = data;
 
   g_main_context_push_thread_default (self->context);
-  self->poll = avahi_glib_poll_new (self->context, G_PRIORITY_DEFAULT);
-  connect_client (self);
+  if (tandem_avahi_library_load ()) {
+    self->poll = avahi_glib_poll_new (self->context, G_PRIORITY_DEFAULT);
+    connect_client (self);
+  } else {
+    self->func (self, NULL, AVAHI_CLIENT_FAILURE, TANDEM_AVAHI_ERR_LIBRARY, self->user_data);
+  }
   if (!tandem_avahi_is_stopping (self))
     g_main_loop_run (self->loop);
 

@@ -4,8 +4,7 @@
 /* Private: a thread that talks to the system's Avahi daemon, and goes on when the daemon, or D-Bus
  * itself, goes away and comes back. */
 
-#include <avahi-client/client.h>
-#include <glib.h>
+#include "net/tandem-avahi-library.h"
 
 G_BEGIN_DECLS
 

@@ -7,10 +7,6 @@
 
 #include "tandem-discovery-private.h"
 
-#include <avahi-client/lookup.h>
-#include <avahi-common/error.h>
-#include <avahi-common/malloc.h>
-
 #include "net/tandem-avahi.h"
 #include "net/tandem-candidate-list.h"
 #include "net/tandem-device-id.h"
