@@ -283,7 +283,9 @@ run_backward (BertTrainer *self, GstEvent *event, gboolean last, GError **error)
   }
 
   self->loss_in_step += info.loss;
-  self->correct_in_step = info.n_correct < 0 ? -1 : self->correct_in_step + info.n_correct;
+  /* One micro-batch without labels, and nobody knows it of the step. */
+  self->correct_in_step = info.n_correct < 0 || self->correct_in_step < 0
+      ? -1 : self->correct_in_step + info.n_correct;
   behind = info.squared_norm;
   if (last)
     self->squared_norm = tandem_train_stage_add_squared_norm (self->stage, behind);
