@@ -3,24 +3,7 @@
 #include "config.h"
 
 #include "model/tandem-bert-weights.h"
-
-static gboolean
-copy_tensor (TandemModel *model, const char *name, float *out, GError **error)
-{
-  g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, name, error);
-
-  if (tensor == NULL)
-    return FALSE;
-  if (!tandem_tensor_copy_f32 (tensor, 0, tandem_tensor_get_n_elements (tensor), out)) {
-    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: the tensor %s is of type %s; weights are F32, F16 or BF16",
-                 tandem_model_get_path (model), name,
-                 tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)));
-    return FALSE;
-  }
-  tandem_tensor_release_pages (tensor);
-  return TRUE;
-}
+#include "model/tandem-model-private.h"
 
 float *
 tandem_bert_load (TandemModel *model, const char *name, GError **error)
@@ -31,7 +14,7 @@ tandem_bert_load (TandemModel *model, const char *name, GError **error)
   if (tensor == NULL)
     return NULL;
   out = tandem_memory_new (tandem_tensor_get_n_elements (tensor), sizeof (float));
-  if (!copy_tensor (model, name, out, error))
+  if (!tandem_model_copy_f32 (model, name, out, error))
     return NULL;
   return g_steal_pointer (&out);
 }
@@ -49,8 +32,8 @@ tandem_bert_load_linear (TandemModel *model, const char *const *names, guint n_n
     g_autofree char *weight_name = g_strconcat (names[i], ".weight", NULL);
     g_autofree char *bias_name = g_strconcat (names[i], ".bias", NULL);
 
-    if (!copy_tensor (model, weight_name, weight + i * size, error) ||
-        !copy_tensor (model, bias_name, bias + (gsize) i * n_out_each, error))
+    if (!tandem_model_copy_f32 (model, weight_name, weight + i * size, error) ||
+        !tandem_model_copy_f32 (model, bias_name, bias + (gsize) i * n_out_each, error))
       return NULL;
   }
   return tandem_linear_new (weight, bias, n_in, n_names * n_out_each, precision, error);

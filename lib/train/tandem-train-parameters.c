@@ -109,6 +109,12 @@ load (TandemModel *model, const char *name, gsize n, float *out, GError **error)
 
   if (tensor == NULL)
     return FALSE;
+  if (tandem_tensor_get_dtype (tensor) == TANDEM_DTYPE_I8) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: the model is quantized, and int8 weights cannot be trained; train the model "
+                 "that it was made of", tandem_model_get_path (model));
+    return FALSE;
+  }
   if (tandem_tensor_get_n_elements (tensor) != n ||
       !tandem_tensor_copy_f32 (tensor, 0, n, out)) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
