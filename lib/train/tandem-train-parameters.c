@@ -160,6 +160,13 @@ tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **err
   self->gradient = new_zeros (self->n);
   self->m = new_zeros (self->n);
   self->v = new_zeros (self->n);
+  if (self->n_words > 0) {
+    self->words = tandem_memory_new (n_word_floats, sizeof (float));
+    self->word_gradient = new_zeros (n_word_floats);
+    self->word_m = new_zeros (n_word_floats);
+    self->word_v = new_zeros (n_word_floats);
+    self->touched = g_new0 (guint8, self->n_words);
+  }
   for (i = 0; i < self->list->len; i++) {
     const TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
 
@@ -168,14 +175,7 @@ tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **err
     else if (!load (model, p->name, p->n, self->current->data + p->offset, error))
       return FALSE;
   }
-  if (self->n_words == 0)
-    return TRUE;
-  self->words = tandem_memory_new (n_word_floats, sizeof (float));
-  self->word_gradient = new_zeros (n_word_floats);
-  self->word_m = new_zeros (n_word_floats);
-  self->word_v = new_zeros (n_word_floats);
-  self->touched = g_new0 (guint8, self->n_words);
-  return load (model, WORDS, n_word_floats, self->words, error);
+  return self->n_words == 0 || load (model, WORDS, n_word_floats, self->words, error);
 }
 
 TandemWeights *
