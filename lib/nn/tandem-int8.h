@@ -5,9 +5,9 @@
  *   s_r = max |x[r, :]| / 127,  q[r, i] = round (x[r, i] / s_r)
  *   out[r, j] = (sum over i of q[r, i] w[j, i]) (s_r t_j) + b_j
  *
- * with t the scales of the weights. The sum is an exact 32-bit integer, and what is before and after
- * it is the same few float32 operations everywhere, none fused: all instruction sets give
- * the same bits, and a row depends on nothing but that row. A row that is not finite gives NaN. */
+ * with t the scales of the weights. The sum is an exact 32-bit integer, and what is before and
+ * after it is the same few float32 operations everywhere, none fused: all instruction sets
+ * give the same bits, and a row depends on nothing but that row. A row that is not finite gives NaN. */
 #pragma once
 
 #include <glib.h>

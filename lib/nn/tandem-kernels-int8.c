@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Products of int8 matrices. Compiled once for each instruction set of x86-64; TANDEM_ISA is its name. No
- * multiplication may be fused with an addition here: all sets are to give the same bits. */
+/* Products of int8 matrices. Compiled once for each instruction set of x86-64; TANDEM_ISA is its
+ * name. No multiplication may be fused with an addition here: all sets are to give the same bits. */
 
 #include "config.h"
 

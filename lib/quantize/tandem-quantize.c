@@ -268,9 +268,9 @@ write_folder (Maker *maker, TandemExportFolder *folder, GCancellable *cancellabl
  * @cancellable: (nullable): a cancellable
  * @error: return location for a #TandemModelError, a #TandemTrainError or a #GIOErrorEnum
  *
- * Writes a model folder with fewer bits a weight: config.json, model.safetensors and the tokenizer's
- * files. Of the int8 formats, which tensors become int8 says tandem_quantize_list_tensors(); others
- * stay as they are stored. The 16-bit formats convert every tensor. The model that is written has a
+ * Writes a model folder with fewer bits a weight: config.json, model.safetensors and the files of
+ * the tokenizer. Of the int8 formats, which tensors become int8 says
+ * tandem_quantize_list_tensors(); others stay as they are stored. The 16-bit formats convert every tensor. The model that is written has a
  * fingerprint of its own. It takes the place of @folder when it is complete.
  *
  * Returns: whether the folder was written

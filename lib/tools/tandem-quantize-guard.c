@@ -2,8 +2,8 @@
 
 /* Which tensors of a model must not be quantized.
  *
- * Accuracy on some thousand reviews moves in steps and by chance, so that it cannot say which tensor
- * does the damage; the logits can. So every tensor is given back its floats alone, and what is
+ * Accuracy on some thousand reviews moves in steps and by chance, so that it cannot say which
+ * tensor does the damage; the logits can. So every tensor is given back its floats alone, and what is
  * left of the difference between the logits and those of the model with floats, on a few hundred
  * reviews, ranks the tensors. How many of them stay is then found by bisection, by the accuracy on
  * all reviews: the work is one small measurement for each tensor, and a few whole ones. */

@@ -199,8 +199,8 @@ run (char **args)
   const char *wrong;
 
   if (!tandem_command_parse (&tandem_command_quantize, N_("MODEL"),
-                             N_("MODEL is a Hugging Face folder. What comes in to a linear layer is "
-                                "rounded row by\nrow while the model runs, so that no text is "
+                             N_("MODEL is a Hugging Face folder. What comes in to a linear layer "
+                                "is rounded row by\nrow while the model runs, so that no text is "
                                 "needed to calibrate it."), entries, &rest))
     return TANDEM_EXIT_USAGE;
   if (rest[1] == NULL || rest[2] != NULL)
