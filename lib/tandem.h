@@ -55,6 +55,8 @@
 #include "cluster/tandem-cluster.h"
 #include "cluster/tandem-cluster-member.h"
 
+#include "quantize/tandem-quantize.h"
+
 #include "train/tandem-checkpoint.h"
 #include "train/tandem-early-stopping.h"
 #include "train/tandem-learning-curve.h"

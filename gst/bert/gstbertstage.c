@@ -63,6 +63,7 @@ enum
   PROP_LAYERS,
   PROP_THREADS,
   PROP_PRECISION,
+  PROP_INT8,
   PROP_TRAIN_STAGE,
 };
 
@@ -131,6 +132,10 @@ gst_bert_stage_get_property (GObject *object, guint id, GValue *value, GParamSpe
     case PROP_PRECISION:
       g_value_set_enum (value, self->precision);
       break;
+    case PROP_INT8:
+      g_value_set_boolean (value,
+                           self->stage != NULL && tandem_bert_stage_runs_int8 (self->stage));
+      break;
     case PROP_TRAIN_STAGE:
       g_value_set_object (value, self->trainer != NULL ? bert_trainer_get_stage (self->trainer)
                                                        : NULL);
@@ -176,10 +181,14 @@ open_stage (GstBertStage *self, const char *path, const char *layers, guint n_th
     if (!gst_bert_stage_open_trainer (self, model, first, last, training, error))
       return FALSE;
   } else {
-    self->stage = tandem_bert_stage_new (model, first, last, precision, n_threads,
-                                         TANDEM_BERT_STAGE_NONE, error);
-    if (self->stage == NULL)
+    TandemBertStage *stage = tandem_bert_stage_new (model, first, last, precision, n_threads,
+                                                    TANDEM_BERT_STAGE_NONE, error);
+
+    if (stage == NULL)
       return FALSE;
+    GST_OBJECT_LOCK (self);
+    self->stage = stage;
+    GST_OBJECT_UNLOCK (self);
   }
   return gst_bert_stage_describe_streams (self, model, first, last, error);
 }
@@ -451,6 +460,12 @@ gst_bert_stage_class_init (GstBertStageClass *klass)
       object_class, PROP_PRECISION,
       g_param_spec_enum ("precision", "Precision", "What linear layers compute with",
                          TANDEM_TYPE_PRECISION, DEFAULT_PRECISION, flags));
+  g_object_class_install_property (
+      object_class, PROP_INT8,
+      g_param_spec_boolean ("int8", "int8",
+                            "Whether linear layers run in int8, while the element runs: the model is "
+                            "quantized for it, and this processor gains by it",
+                            FALSE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
   g_object_class_install_property (
       object_class, PROP_TRAIN_STAGE,
       g_param_spec_object ("train-stage", "Training stage",

@@ -9,6 +9,7 @@
 
 #include "model/tandem-bert-layer.h"
 #include "model/tandem-bert-weights.h"
+#include "model/tandem-model-private.h"
 
 struct _TandemBertEmbeddings
 {
@@ -17,6 +18,7 @@ struct _TandemBertEmbeddings
   float eps;
   TandemTensor *words;          /* stays in the file: only rows in use are read */
   TandemRowsDtype dtype;
+  float *scales;                /* of int8 words, one for each, or NULL */
   float *copy;                  /* of words whose file is not aligned, or NULL */
   float *positions;             /* with the embedding of token type 0 added */
   TandemNorm norm;
@@ -42,9 +44,12 @@ open_words (TandemBertEmbeddings *self, TandemModel *model, GError **error)
     case TANDEM_DTYPE_BF16:
       self->dtype = TANDEM_ROWS_BF16;
       break;
+    case TANDEM_DTYPE_I8:
+      self->scales = tandem_model_load_scales (model, name, error);
+      return self->scales != NULL;
     default:
       g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                   "%s: the tensor %s is of type %s; weights are F32, F16 or BF16",
+                   "%s: the tensor %s is of type %s; weights are F32, F16, BF16 or I8",
                    tandem_model_get_path (model), name,
                    tandem_dtype_to_string (tandem_tensor_get_dtype (self->words)));
       return FALSE;
@@ -94,6 +99,7 @@ tandem_bert_embeddings_free (TandemBertEmbeddings *self)
   if (self == NULL)
     return;
   g_clear_pointer (&self->words, tandem_tensor_unref);
+  tandem_memory_free (self->scales);
   tandem_memory_free (self->copy);
   tandem_memory_free (self->positions);
   tandem_bert_norm_clear (&self->norm);
@@ -112,11 +118,15 @@ tandem_bert_embeddings_forward (const TandemBertEmbeddings *self, const TandemGr
   guint i;
 
   for (i = 0; i < group->n_sequences; i++) {
-    guint first = group->offsets[i];
+    guint first = group->offsets[i], n = group->offsets[i + 1] - first;
+    float *to = rows + (gsize) first * self->width;
 
-    self->kernels->embed (ids + first, group->offsets[i + 1] - first, self->width, words,
-                          self->dtype, self->positions, self->norm.gamma, self->norm.beta,
-                          self->eps, rows + (gsize) first * self->width);
+    if (self->scales != NULL)
+      self->kernels->embed_int8 (ids + first, n, self->width, words, self->scales, self->positions,
+                                 self->norm.gamma, self->norm.beta, self->eps, to);
+    else
+      self->kernels->embed (ids + first, n, self->width, words, self->dtype, self->positions,
+                            self->norm.gamma, self->norm.beta, self->eps, to);
   }
   return self->projection == NULL ||
       tandem_linear_forward (self->projection, rows, group->n_rows, out, ws->linear, error);

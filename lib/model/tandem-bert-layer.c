@@ -187,6 +187,14 @@ tandem_bert_layer_unref (TandemBertLayer *self)
   g_rc_box_release_full (self, clear);
 }
 
+gboolean
+tandem_bert_layer_is_int8 (const TandemBertLayer *self)
+{
+  return tandem_linear_is_int8 (self->qkv != NULL ? self->qkv : self->query) ||
+      tandem_linear_is_int8 (self->attention_output) ||
+      tandem_linear_is_int8 (self->intermediate) || tandem_linear_is_int8 (self->output);
+}
+
 /* context: what attention gave for n rows; x: their inputs; out: [n, hidden]. */
 static gboolean
 finish_rows (const TandemBertLayer *self, float *context, const float *x, guint n, float *out,

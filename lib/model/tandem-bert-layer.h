@@ -74,6 +74,9 @@ TandemBertLayer *tandem_bert_layer_new (TandemModel *model, guint index, gboolea
 
 void tandem_bert_layer_unref (TandemBertLayer *self);
 
+/* Whether any linear layer in it runs in int8. */
+gboolean tandem_bert_layer_is_int8 (const TandemBertLayer *self);
+
 /* x: [group rows, hidden]; out: the same, or [sequences, hidden] for a layer
  * with first_row_only. out may be x. */
 gboolean tandem_bert_layer_forward (const TandemBertLayer *self, const TandemGroup *group,

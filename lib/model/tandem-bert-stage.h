@@ -10,7 +10,8 @@ G_BEGIN_DECLS
 
 /**
  * TandemPrecision:
- * @TANDEM_PRECISION_F32: 32-bit floats
+ * @TANDEM_PRECISION_F32: 32-bit floats; int8 where the model is quantized for it
+ *   (%TANDEM_QUANTIZATION_INT8) and the processor gains by it
  * @TANDEM_PRECISION_BF16: products of bfloat16 numbers, summed in 32-bit floats;
  *   everything else stays in 32-bit floats
  *
@@ -52,6 +53,9 @@ TANDEM_API
 gboolean tandem_precision_is_supported (TandemPrecision precision);
 
 TANDEM_API
+gboolean tandem_int8_is_used (void);
+
+TANDEM_API
 TandemBertStage *tandem_bert_stage_new (TandemModel *model, guint first_layer, guint last_layer,
                                         TandemPrecision precision, guint n_threads,
                                         TandemBertStageFlags flags, GError **error);
@@ -61,6 +65,9 @@ TandemModel *tandem_bert_stage_get_model (TandemBertStage *self);
 
 TANDEM_API
 void tandem_bert_stage_get_layers (TandemBertStage *self, guint *first, guint *last);
+
+TANDEM_API
+gboolean tandem_bert_stage_runs_int8 (TandemBertStage *self);
 
 TANDEM_API
 gboolean tandem_bert_stage_takes_tokens (TandemBertStage *self);

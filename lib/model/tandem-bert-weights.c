@@ -2,25 +2,10 @@
 
 #include "config.h"
 
+#include <string.h>
+
 #include "model/tandem-bert-weights.h"
-
-static gboolean
-copy_tensor (TandemModel *model, const char *name, float *out, GError **error)
-{
-  g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, name, error);
-
-  if (tensor == NULL)
-    return FALSE;
-  if (!tandem_tensor_copy_f32 (tensor, 0, tandem_tensor_get_n_elements (tensor), out)) {
-    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: the tensor %s is of type %s; weights are F32, F16 or BF16",
-                 tandem_model_get_path (model), name,
-                 tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)));
-    return FALSE;
-  }
-  tandem_tensor_release_pages (tensor);
-  return TRUE;
-}
+#include "model/tandem-model-private.h"
 
 float *
 tandem_bert_load (TandemModel *model, const char *name, GError **error)
@@ -31,9 +16,55 @@ tandem_bert_load (TandemModel *model, const char *name, GError **error)
   if (tensor == NULL)
     return NULL;
   out = tandem_memory_new (tandem_tensor_get_n_elements (tensor), sizeof (float));
-  if (!copy_tensor (model, name, out, error))
+  if (!tandem_model_copy_f32 (model, name, out, error))
     return NULL;
   return g_steal_pointer (&out);
+}
+
+/* Whether all of these weights are int8 and are to be multiplied as such. */
+static gboolean
+is_int8 (TandemModel *model, const char *const *names, guint n_names, guint n_in,
+         TandemLinearPrecision precision)
+{
+  guint i;
+
+  if (precision != TANDEM_LINEAR_F32 || !tandem_linear_gains_by_int8 (n_in) ||
+      tandem_model_get_quantization (model) != TANDEM_QUANTIZATION_INT8)
+    return FALSE;
+  for (i = 0; i < n_names; i++) {
+    g_autofree char *name = g_strconcat (names[i], ".weight", NULL);
+    g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, name, NULL);
+
+    if (tensor == NULL || tandem_tensor_get_dtype (tensor) != TANDEM_DTYPE_I8)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static TandemLinear *
+load_int8 (TandemModel *model, const char *const *names, guint n_names, guint n_in,
+           guint n_out_each, GError **error)
+{
+  gsize size = (gsize) n_in * n_out_each;
+  g_autofree gint8 *weight = g_malloc (n_names * size);
+  g_autofree float *scales = g_new (float, (gsize) n_names * n_out_each);
+  g_autofree float *bias = g_new (float, (gsize) n_names * n_out_each);
+  guint i;
+
+  for (i = 0; i < n_names; i++) {
+    g_autofree char *weight_name = g_strconcat (names[i], ".weight", NULL);
+    g_autofree char *scale_name = g_strconcat (weight_name, TANDEM_SCALE_SUFFIX, NULL);
+    g_autofree char *bias_name = g_strconcat (names[i], ".bias", NULL);
+    g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, weight_name, error);
+
+    if (tensor == NULL ||
+        !tandem_model_copy_f32 (model, scale_name, scales + (gsize) i * n_out_each, error) ||
+        !tandem_model_copy_f32 (model, bias_name, bias + (gsize) i * n_out_each, error))
+      return NULL;
+    memcpy (weight + i * size, tandem_tensor_get_data (tensor, NULL), size);
+    tandem_tensor_release_pages (tensor);
+  }
+  return tandem_linear_new_int8 (weight, scales, bias, n_in, n_names * n_out_each);
 }
 
 TandemLinear *
@@ -41,16 +72,20 @@ tandem_bert_load_linear (TandemModel *model, const char *const *names, guint n_n
                          guint n_out_each, TandemLinearPrecision precision, GError **error)
 {
   gsize size = (gsize) n_in * n_out_each;
-  g_autoptr (TandemFloats) weight = tandem_memory_new (n_names * size, sizeof (float));
-  g_autofree float *bias = g_new (float, (gsize) n_names * n_out_each);
+  g_autoptr (TandemFloats) weight = NULL;
+  g_autofree float *bias = NULL;
   guint i;
 
+  if (is_int8 (model, names, n_names, n_in, precision))
+    return load_int8 (model, names, n_names, n_in, n_out_each, error);
+  weight = tandem_memory_new (n_names * size, sizeof (float));
+  bias = g_new (float, (gsize) n_names * n_out_each);
   for (i = 0; i < n_names; i++) {
     g_autofree char *weight_name = g_strconcat (names[i], ".weight", NULL);
     g_autofree char *bias_name = g_strconcat (names[i], ".bias", NULL);
 
-    if (!copy_tensor (model, weight_name, weight + i * size, error) ||
-        !copy_tensor (model, bias_name, bias + (gsize) i * n_out_each, error))
+    if (!tandem_model_copy_f32 (model, weight_name, weight + i * size, error) ||
+        !tandem_model_copy_f32 (model, bias_name, bias + (gsize) i * n_out_each, error))
       return NULL;
   }
   return tandem_linear_new (weight, bias, n_in, n_names * n_out_each, precision, error);

@@ -141,7 +141,10 @@ load_weights (TandemModel *self, GError **error)
 static gboolean
 compute_fingerprint (TandemModel *self, GCancellable *cancellable, GError **error)
 {
-  g_autofree char *preamble = tandem_model_config_to_canonical (&self->config);
+  g_autofree char *shape = tandem_model_config_to_canonical (&self->config);
+  const char *quantization = tandem_quantization_to_metadata (self->quantization);
+  g_autofree char *preamble = quantization == NULL ? g_strdup (shape)
+      : g_strdup_printf ("%squantization %s\n", shape, quantization);
   g_autoptr (TandemDigest) digest = tandem_digest_new (preamble);
   g_auto (GStrv) names = tandem_model_list_tensors (self);
   guint i;

@@ -20,6 +20,11 @@ G_BEGIN_DECLS
 #define TANDEM_STAGE_DIGEST "tandem.stage"
 #define TANDEM_STAGE_VOCABULARY "tandem.vocabulary"
 
+/* What a file with I8 tensors has in its metadata, and what the scales of such a tensor are called
+ * after; tandem-model-quantized.c says more. */
+#define TANDEM_QUANTIZATION_KEY "tandem.quantization"
+#define TANDEM_SCALE_SUFFIX ".scale"
+
 /* Where a tensor lies. */
 typedef struct
 {
@@ -41,6 +46,7 @@ struct _TandemModel
   guint first, last;
   gboolean has_pooler;
   gboolean has_classifier;
+  TandemQuantization quantization;
   GPtrArray *files;             /* TandemSafetensors */
   GHashTable *entries;          /* canonical name -> TandemModelEntry */
 };
@@ -74,6 +80,15 @@ typedef struct
 
 GPtrArray *tandem_model_list_specs (const TandemModelConfig *config, guint first, guint last,
                                     gboolean pooler, gboolean classifier);
+
+/* tandem-model-quantized.c */
+const char *tandem_quantization_to_metadata (TandemQuantization quantization);
+gboolean tandem_model_read_quantization (TandemModel *self, TandemSafetensors *file,
+                                         GError **error);
+gboolean tandem_model_check_quantized (TandemModel *self, const TandemModelSpec *spec,
+                                       const TandemModelEntry *entry, GError **error);
+float *tandem_model_load_scales (TandemModel *self, const char *name, GError **error);
+gboolean tandem_model_copy_f32 (TandemModel *self, const char *name, float *out, GError **error);
 
 /* tandem-model-digest.c */
 typedef struct _TandemDigest TandemDigest;

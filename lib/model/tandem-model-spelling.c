@@ -96,12 +96,32 @@ get_prefix (TandemModelType type)
   return type == TANDEM_MODEL_ALBERT ? "albert." : "bert.";
 }
 
+static gboolean
+is_scale (const char *name)
+{
+  return g_str_has_suffix (name, ".weight" TANDEM_SCALE_SUFFIX);
+}
+
+/* Scales go by the name of what they scale. */
+static char *
+respell_scale (TandemModelType type, const char *name,
+               char *(*respell) (TandemModelType type, const char *name))
+{
+  g_autofree char *base = g_strndup (name, strlen (name) - strlen (TANDEM_SCALE_SUFFIX));
+  g_autofree char *spelled = respell (type, base);
+
+  return g_strconcat (spelled, TANDEM_SCALE_SUFFIX, NULL);
+}
+
 /* Returns the name without the prefix that task models have, and with the
  * PyTorch names of what TensorFlow checkpoints call gamma and beta. */
 char *
 tandem_model_name_to_canonical (TandemModelType type, const char *name)
 {
   g_autofree char *torch = NULL;
+
+  if (is_scale (name))
+    return respell_scale (type, name, tandem_model_name_to_canonical);
 
   if (g_str_has_prefix (name, get_prefix (type)))
     name += strlen (get_prefix (type));
@@ -122,6 +142,8 @@ tandem_model_name_from_canonical (TandemModelType type, const char *name)
 {
   g_autofree char *spelled = NULL;
 
+  if (is_scale (name))
+    return respell_scale (type, name, tandem_model_name_from_canonical);
   if (g_str_has_prefix (name, "classifier."))
     return g_strdup (name);
   spelled = type == TANDEM_MODEL_ALBERT ? spell_albert (name, FALSE) : g_strdup (name);

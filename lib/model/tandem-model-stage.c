@@ -5,12 +5,13 @@
  *
  * Metadata (all values are strings):
  *   format            "pt", which transformers asks for
- *   tandem.version    "1"
+ *   tandem.version    "1", or "2" where the model is quantized, which version 1 cannot read
  *   tandem.model      the fingerprint of the whole model
  *   tandem.layers     "0-0": first and last layer
  *   tandem.config     the text of config.json
  *   tandem.tokenizer  how the text is treated ("lower-case,strip-accents"), where
  *                     there is a vocabulary
+ *   tandem.quantization  what I8 tensors mean, where the model has any
  *   tandem.stage      SHA-256 over the other metadata and all tensors of this file
  *
  * Tensors have the names that BertForSequenceClassification or
@@ -25,7 +26,8 @@
 #include "tandem-model-private.h"
 #include "tensor/tandem-safetensors-private.h"
 
-#define VERSION 1
+#define VERSION 2
+#define VERSION_PLAIN 1
 
 static const struct
 {
@@ -186,7 +188,8 @@ tandem_model_load_stage (TandemModel *self, TandemSafetensors *file, GCancellabl
   }
   self->fingerprint = g_strdup (fingerprint);
   self->config_text = g_strdup (config);
-  if (!tandem_model_config_parse (&self->config, config, self->display_path, error))
+  if (!tandem_model_config_parse (&self->config, config, self->display_path, error) ||
+      !tandem_model_read_quantization (self, file, error))
     return FALSE;
   if (!tandem_model_parse_layers (layers, self->config.n_layers, &self->first, &self->last,
                                   error)) {
@@ -334,7 +337,12 @@ tandem_model_write_stage (TandemModel *self, guint first, guint last, const char
                                    (GDestroyNotify) tandem_tensor_unref);
   g_hash_table_insert (metadata, (char *) "format", g_strdup ("pt"));
   g_hash_table_insert (metadata, (char *) TANDEM_STAGE_VERSION,
-                       g_strdup_printf ("%d", VERSION));
+                       g_strdup_printf ("%d", self->quantization != TANDEM_QUANTIZATION_NONE
+                                                ? VERSION : VERSION_PLAIN));
+  /* That of the whole model, even if none of its I8 tensors is in this stage. */
+  if (self->quantization != TANDEM_QUANTIZATION_NONE)
+    g_hash_table_insert (metadata, (char *) TANDEM_QUANTIZATION_KEY,
+                         g_strdup (tandem_quantization_to_metadata (self->quantization)));
   g_hash_table_insert (metadata, (char *) TANDEM_STAGE_MODEL, g_strdup (self->fingerprint));
   g_hash_table_insert (metadata, (char *) TANDEM_STAGE_LAYERS,
                        g_strdup_printf ("%u-%u", first, last));

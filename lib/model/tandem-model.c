@@ -101,9 +101,12 @@ check_tensor (TandemModel *self, const TandemModelSpec *spec, GError **error)
     return FALSE;
   }
   tandem_safetensors_get_info (entry->file, entry->name, &dtype, &n_dims, &shape, NULL);
-  if (!g_str_equal (dtype, "F32") && !g_str_equal (dtype, "F16") && !g_str_equal (dtype, "BF16")) {
+  if (g_str_equal (dtype, "I8") && !tandem_model_check_quantized (self, spec, entry, error))
+    return FALSE;
+  if (!g_str_equal (dtype, "I8") && !g_str_equal (dtype, "F32") && !g_str_equal (dtype, "F16") &&
+      !g_str_equal (dtype, "BF16")) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: tensor \"%s\" is stored as %s; F32, F16 and BF16 are supported",
+                 "%s: tensor \"%s\" is stored as %s; F32, F16, BF16 and I8 with scales are supported",
                  self->display_path, entry->name, dtype);
     return FALSE;
   }
@@ -250,7 +253,7 @@ tandem_model_get_config_text (TandemModel *self)
  *
  * The fingerprint is a SHA-256 over what the results depend on: the
  * configuration, and name, element type, shape and elements of every tensor
- * that is used. Buffers, and heads that only pretraining uses, do not count;
+ * that is used, scales of quantized tensors included. Buffers, and heads that only pretraining uses, do not count;
  * neither does how the file spells names, or whether it is in shards. A stage
  * file carries the fingerprint of the whole model.
  *
@@ -376,8 +379,9 @@ tandem_model_get_tokenizer (TandemModel *self, GError **error)
  * @error: return location for %TANDEM_MODEL_ERROR_TENSOR
  *
  * Gets a tensor whose memory is the mapping of the file. Its shape is the one
- * that the configuration says, its type F32, F16 or BF16: that was checked when
- * the model was opened. It may outlive @self.
+ * that the configuration says, its type F32, F16, BF16 or I8: that was checked
+ * when the model was opened. An I8 tensor NAME has a scale for each row in NAME.scale.
+ * It may outlive @self.
  *
  * Returns: (transfer full): the tensor, or %NULL with @error set
  */
@@ -399,12 +403,24 @@ tandem_model_get_tensor (TandemModel *self, const char *name, GError **error)
   return tandem_safetensors_get_tensor (entry->file, entry->name, error);
 }
 
+static gboolean
+is_quantized (TandemModel *self, const char *name)
+{
+  const TandemModelEntry *entry = g_hash_table_lookup (self->entries, name);
+  const char *dtype = NULL;
+
+  return entry != NULL &&
+         tandem_safetensors_get_info (entry->file, entry->name, &dtype, NULL, NULL, NULL) &&
+         g_str_equal (dtype, "I8");
+}
+
 /**
  * tandem_model_list_tensors:
  * @self: a model
  *
  * Returns: (transfer full) (array zero-terminated=1): the canonical names of all
- *   tensors that the model uses and the files hold, from the embeddings up
+ *   tensors that the model uses and the files hold, from the embeddings up; the scales of a
+ *   quantized tensor stand behind it
  */
 char **
 tandem_model_list_tensors (TandemModel *self)
@@ -440,6 +456,11 @@ tandem_model_list_layer_tensors (TandemModel *self, guint first, guint last)
     const TandemModelSpec *spec = g_ptr_array_index (specs, i);
 
     g_strv_builder_add (names, spec->name);
+    if (is_quantized (self, spec->name)) {
+      g_autofree char *scale = g_strconcat (spec->name, TANDEM_SCALE_SUFFIX, NULL);
+
+      g_strv_builder_add (names, scale);
+    }
   }
   return g_strv_builder_end (names);
 }

@@ -67,6 +67,23 @@ typedef enum
   TANDEM_ACTIVATION_RELU,
 } TandemActivation;
 
+/**
+ * TandemQuantization:
+ * @TANDEM_QUANTIZATION_NONE: every tensor is of a floating-point type
+ * @TANDEM_QUANTIZATION_WEIGHTS: some weights are int8 with a scale for each row; linear layers
+ *   compute with floats that are made of them
+ * @TANDEM_QUANTIZATION_INT8: the same, and linear layers round the rows that come in to int8, too,
+ *   where the processor gains by it
+ *
+ * How the weights of a model are stored and what its linear layers are meant to compute with.
+ */
+typedef enum
+{
+  TANDEM_QUANTIZATION_NONE,
+  TANDEM_QUANTIZATION_WEIGHTS,
+  TANDEM_QUANTIZATION_INT8,
+} TandemQuantization;
+
 typedef struct _TandemModelConfig TandemModelConfig;
 
 /**
@@ -142,6 +159,9 @@ void tandem_model_get_layers (TandemModel *self, guint *first, guint *last);
 
 TANDEM_API
 gboolean tandem_model_has_classifier (TandemModel *self);
+
+TANDEM_API
+TandemQuantization tandem_model_get_quantization (TandemModel *self);
 
 TANDEM_API
 TandemTokenizer *tandem_model_get_tokenizer (TandemModel *self, GError **error);

@@ -60,6 +60,17 @@ add_layer_norm (const float *x, const float *residual, guint n_rows, guint width
   }
 }
 
+/* What follows the sum in a row of embeddings: the last elements, fewer than a vector, of which
+ * @words are the word's. */
+static inline void
+add_tail (vf words, const float *positions, guint n, float *out)
+{
+  guint i;
+
+  for (i = 0; i < n; i++)
+    out[i] = words[i] + positions[i];
+}
+
 static inline vf
 load_row (gconstpointer row, TandemRowsDtype dtype, guint i)
 {
@@ -88,13 +99,33 @@ embed (const gint32 *ids, guint n_rows, guint width, gconstpointer words, Tandem
       v_store (out + i, load_row (row, dtype, i) + v_load (positions + i));
     if (i < width) {
       guint8 tail[VL * 4] = { 0 };
-      vf v;
-      guint j;
 
       memcpy (tail, row + i * size, (width - i) * size);
-      v = load_row (tail, dtype, 0);
-      for (j = 0; i + j < width; j++)
-        out[i + j] = v[j] + positions[i + j];
+      add_tail (load_row (tail, dtype, 0), positions + i, width - i, out + i);
+    }
+    normalise_row (out, width, gamma, beta, eps);
+    positions += width;
+    out += width;
+  }
+}
+
+static void
+embed_int8 (const gint32 *ids, guint n_rows, guint width, const gint8 *words, const float *scales,
+            const float *positions, const float *gamma, const float *beta, float eps, float *out)
+{
+  guint r, i;
+
+  for (r = 0; r < n_rows; r++) {
+    const gint8 *row = words + (gsize) ids[r] * width;
+    float scale = scales[ids[r]];
+
+    for (i = 0; i + VL <= width; i += VL)
+      v_store (out + i, v_load_int8 (row + i) * scale + v_load (positions + i));
+    if (i < width) {
+      gint8 tail[VL] = { 0 };
+
+      memcpy (tail, row + i, width - i);
+      add_tail (v_load_int8 (tail) * scale, positions + i, width - i, out + i);
     }
     normalise_row (out, width, gamma, beta, eps);
     positions += width;
@@ -142,6 +173,7 @@ to_bf16 (const float *x, gsize n, guint16 *out)
 const TandemKernels KERNEL (kernels) = {
   .name = KERNEL_STRING (TANDEM_ISA),
   .embed = embed,
+  .embed_int8 = embed_int8,
   .add_layer_norm = add_layer_norm,
   .gelu_erf = gelu_erf,
   .gelu_tanh = gelu_tanh,

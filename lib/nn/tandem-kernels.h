@@ -30,6 +30,11 @@ typedef struct
                  TandemRowsDtype dtype, const float *positions, const float *gamma,
                  const float *beta, float eps, float *out);
 
+  /* The same of quantized words: word w is words[w, :] * scales[w]. */
+  void (*embed_int8) (const gint32 *ids, guint n_rows, guint width, const gint8 *words,
+                      const float *scales, const float *positions, const float *gamma,
+                      const float *beta, float eps, float *out);
+
   /* out[r, :] = layer norm (x[r, :] + residual[r, :]); out may be x.
    * (Ba, Kiros and Hinton 2016, equation 4, over each row.) */
   void (*add_layer_norm) (const float *x, const float *residual, guint n_rows, guint width,

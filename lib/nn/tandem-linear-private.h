@@ -5,6 +5,7 @@
 
 #include <dnnl.h>
 
+#include "nn/tandem-int8.h"
 #include "nn/tandem-linear.h"
 
 G_BEGIN_DECLS
@@ -33,6 +34,7 @@ struct _TandemLinear
   dnnl_memory_t bias;
   float *bias_data;
   TandemLinearPlan *plan;
+  TandemInt8Linear *int8;       /* does it all, where it is not NULL */
   guint usable;                 /* bit i: block i agrees with the others */
 };
 

@@ -24,6 +24,8 @@ struct _TandemLinearWorkspace
   gsize rows_size;
   guint16 *converted;           /* a block of inputs as bfloat16 */
   gsize converted_size;
+  gpointer rounded;             /* of layers of int8 */
+  gsize rounded_size;
 };
 
 static const char *
@@ -267,6 +269,7 @@ tandem_linear_free (TandemLinear *self)
     dnnl_memory_destroy (self->weight);
   if (self->bias != NULL)
     dnnl_memory_destroy (self->bias);
+  tandem_int8_linear_free (self->int8);
   tandem_memory_free (self->packed);
   tandem_memory_free (self->bias_data);
   g_free (self);
@@ -310,6 +313,7 @@ tandem_linear_workspace_free (TandemLinearWorkspace *self)
   tandem_memory_free (self->scratchpad);
   tandem_memory_free (self->rows);
   tandem_memory_free (self->converted);
+  tandem_memory_free (self->rounded);
   g_free (self);
 }
 
@@ -425,6 +429,40 @@ tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_o
 }
 
 /**
+ * tandem_linear_gains_by_int8: (skip)
+ */
+gboolean
+tandem_linear_gains_by_int8 (guint n_in)
+{
+  return tandem_int8_kernels_get () != NULL && n_in <= TANDEM_INT8_MAX_INPUTS;
+}
+
+/**
+ * tandem_linear_new_int8: (skip)
+ */
+TandemLinear *
+tandem_linear_new_int8 (const gint8 *weight, const float *scales, const float *bias, guint n_in,
+                        guint n_out)
+{
+  TandemLinear *self = g_new0 (TandemLinear, 1);
+
+  self->n_in = n_in;
+  self->n_out = n_out;
+  self->int8 = tandem_int8_linear_new (tandem_int8_kernels_get (), weight, scales, bias, n_in,
+                                       n_out);
+  return self;
+}
+
+/**
+ * tandem_linear_is_int8: (skip)
+ */
+gboolean
+tandem_linear_is_int8 (const TandemLinear *self)
+{
+  return self->int8 != NULL;
+}
+
+/**
  * tandem_linear_forward: (skip)
  */
 gboolean
@@ -434,6 +472,12 @@ tandem_linear_forward (const TandemLinear *self, const float *x, gsize n_rows, f
   gboolean single_usable = (self->usable & (1u << (TANDEM_LINEAR_N_BLOCKS - 1))) != 0;
   guint padded_block = TANDEM_LINEAR_N_BLOCKS - 1, block;
 
+  if (self->int8 != NULL) {
+    tandem_int8_linear_forward (self->int8, x, n_rows, out,
+                                ensure (&ws->rounded, &ws->rounded_size,
+                                        tandem_int8_linear_get_scratch (self->int8)));
+    return TRUE;
+  }
   /* The smallest usable block over one row; with none, rows go one by one. */
   for (block = 0; block + 1 < TANDEM_LINEAR_N_BLOCKS; block++)
     if ((self->usable & (1u << block)) != 0)

@@ -28,6 +28,17 @@ gboolean tandem_linear_supports (TandemLinearPrecision precision);
 TandemLinear *tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_out,
                                  TandemLinearPrecision precision, GError **error);
 
+/* Whether layers of int8 are faster than those of floats on this processor, and exact for so many
+ * inputs. */
+gboolean tandem_linear_gains_by_int8 (guint n_in);
+
+/* The same from int8 weights, where output j is to be multiplied by scales[j]; rows that come in
+ * are rounded, too, as tandem-int8.h says. */
+TandemLinear *tandem_linear_new_int8 (const gint8 *weight, const float *scales, const float *bias,
+                                      guint n_in, guint n_out);
+
+gboolean tandem_linear_is_int8 (const TandemLinear *linear);
+
 void tandem_linear_free (TandemLinear *linear);
 
 /* x: [n_rows, n_in]; out: [n_rows, n_out]. Each row of the result depends on

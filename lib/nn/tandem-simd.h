@@ -76,6 +76,12 @@ v_load_f16 (const guint16 *p)
   return _mm512_cvtph_ps (_mm256_loadu_si256 ((const __m256i *) p));
 }
 
+static inline vf
+v_load_int8 (const gint8 *p)
+{
+  return _mm512_cvtepi32_ps (_mm512_cvtepi8_epi32 (_mm_loadu_si128 ((const __m128i *) p)));
+}
+
 #define V_HAVE_TRANSPOSE 1
 
 /* Swaps rows and columns of a square of VL vectors, block by block: first the
@@ -147,6 +153,12 @@ v_load_f16 (const guint16 *p)
 }
 
 static inline vf
+v_load_int8 (const gint8 *p)
+{
+  return _mm256_cvtepi32_ps (_mm256_cvtepi8_epi32 (_mm_loadl_epi64 ((const __m128i *) p)));
+}
+
+static inline vf
 v_reciprocal (vf x)
 {
   return 1.0f / x;
@@ -203,6 +215,17 @@ v_load_f16 (const guint16 *p)
     }
     out[i] = (p[i] & 0x8000) ? -f : f;
   }
+  return out;
+}
+
+static inline vf
+v_load_int8 (const gint8 *p)
+{
+  vf out;
+  guint i;
+
+  for (i = 0; i < VL; i++)
+    out[i] = p[i];
   return out;
 }
 

@@ -15,7 +15,8 @@
 #define GROUP_ROWS 512
 
 /* Word embeddings stay as the file has them. All else becomes 32-bit floats, but for the
- * matrices of linear layers that compute in bfloat16. */
+ * matrices of linear layers that compute in bfloat16. Those of a quantized model take less on many
+ * processors, as much on others. */
 static guint64
 get_size (TandemModel *model, const TandemModelSpec *spec, TandemPrecision precision)
 {
@@ -24,6 +25,9 @@ get_size (TandemModel *model, const TandemModelSpec *spec, TandemPrecision preci
   if (g_str_equal (spec->name, WORD_EMBEDDINGS)) {
     g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, spec->name, NULL);
 
+    /* Their scales become floats. */
+    if (tensor != NULL && tandem_tensor_get_dtype (tensor) == TANDEM_DTYPE_I8)
+      return n + 4 * spec->shape[0];
     return n * (tensor != NULL ? tandem_dtype_get_size (tandem_tensor_get_dtype (tensor)) : 4);
   }
   if (precision == TANDEM_PRECISION_BF16 && spec->n_dims == 2 &&

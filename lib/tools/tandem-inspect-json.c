@@ -50,6 +50,26 @@ build_config (JsonBuilder *json, const TandemModelConfig *config)
 }
 
 static void
+build_quantization (JsonBuilder *json, TandemQuantization quantization)
+{
+  json_builder_set_member_name (json, "quantization");
+  if (quantization == TANDEM_QUANTIZATION_NONE) {
+    json_builder_add_null_value (json);
+    return;
+  }
+  json_builder_begin_object (json);
+  json_builder_set_member_name (json, "weights");
+  json_builder_add_string_value (json, "int8");
+  json_builder_set_member_name (json, "activations");
+  json_builder_add_string_value (json,
+                                 quantization == TANDEM_QUANTIZATION_INT8 ? "int8" : "float");
+  json_builder_set_member_name (json, "runs_int8");
+  json_builder_add_boolean_value (json, quantization == TANDEM_QUANTIZATION_INT8 &&
+                                            tandem_int8_is_used ());
+  json_builder_end_object (json);
+}
+
+static void
 build_vocabulary (JsonBuilder *json, TandemTokenizer *tokenizer)
 {
   TandemTokenizerFlags flags;
@@ -85,6 +105,7 @@ build_model (JsonBuilder *json, const TandemInspectReport *report)
   json_builder_set_member_name (json, "classifier");
   json_builder_add_boolean_value (json, tandem_model_has_classifier (report->model));
   build_config (json, tandem_model_get_config (report->model));
+  build_quantization (json, tandem_model_get_quantization (report->model));
   build_vocabulary (json, report->tokenizer);
   json_builder_set_member_name (json, "parts");
   json_builder_begin_array (json);

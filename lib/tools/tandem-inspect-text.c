@@ -55,6 +55,18 @@ print_value (const char *label, const char *format, ...)
   print_line (label, value);
 }
 
+/* What is in the file, and what a stage here makes of it. */
+static void
+print_quantization (TandemQuantization quantization)
+{
+  if (quantization == TANDEM_QUANTIZATION_WEIGHTS)
+    print_line (_("Quantization"), _("int8 weights, float activations"));
+  else if (quantization == TANDEM_QUANTIZATION_INT8)
+    print_line (_("Quantization"),
+                tandem_int8_is_used () ? _("int8 weights and activations, so run on this processor")
+                : _("int8 weights and activations; this processor runs them in floats"));
+}
+
 static void
 print_model (const TandemInspectReport *report)
 {
@@ -81,6 +93,7 @@ print_model (const TandemInspectReport *report)
 
     print_line (_("Labels"), labels);
   }
+  print_quantization (tandem_model_get_quantization (report->model));
   if (report->tokenizer != NULL) {
     g_autofree char *how = get_tokenizer_text (tandem_tokenizer_get_flags (report->tokenizer));
 

@@ -10,6 +10,9 @@
 #include "tandem-command.h"
 #include "tandem-inspect-report.h"
 
+/* Behind the name of a quantized tensor. */
+#define SCALE ".weight.scale"
+
 static void
 row_free (gpointer data)
 {
@@ -105,15 +108,19 @@ collect_model (TandemInspectReport *report, GError **error)
     g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (report->model, names[i], error);
     guint64 shape[TANDEM_TENSOR_MAX_DIMS];
     gsize size;
+    Row *row;
 
     if (tensor == NULL)
       return FALSE;
     for (dim = 0; dim < tandem_tensor_get_n_dims (tensor); dim++)
       shape[dim] = tandem_tensor_get_dim (tensor, dim);
     tandem_tensor_get_data (tensor, &size);
-    add_to_part (report, add_row (report, names[i],
-                                  tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)),
-                                  dim, shape, size));
+    row = add_row (report, names[i], tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)), dim,
+                   shape, size);
+    /* They were never learned. */
+    if (g_str_has_suffix (names[i], SCALE))
+      row->n_elements = 0;
+    add_to_part (report, row);
   }
   tandem_model_get_layers (report->model, &first, NULL);
   if (first > 0) {

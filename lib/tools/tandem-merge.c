@@ -14,6 +14,7 @@
 #define MOMENTS "adamw."
 #define DISTILLATION "distillation."
 #define STEP "tandem.step"
+#define SCALE ".weight.scale"
 
 /* Adds the weights of one checkpoint. step: that of those before it, NULL for the first one. */
 static gboolean
@@ -66,6 +67,9 @@ check_complete (TandemModel *model, GHashTable *tensors, GError **error)
   guint i;
 
   for (i = 0; names[i] != NULL; i++) {
+    /* Of a quantized model; checkpoints hold floats. */
+    if (g_str_has_suffix (names[i], SCALE))
+      continue;
     if (!g_hash_table_contains (tensors, names[i])) {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                    _("no checkpoint holds \"%s\"; name those of all stages"), names[i]);

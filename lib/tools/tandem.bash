@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='doctor fit inspect key merge node plan profile split train help'
+  local commands='doctor fit inspect key merge node plan profile quantize split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -64,6 +64,13 @@ _tandem ()
         return ;;
       --formats) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16 f16 q8' -- "$cur"); return ;;
       -b|--micro-batch|-l|--length|-t|--threads) return ;;
+    esac
+  fi
+  if [ "${COMP_WORDS[1]}" = quantize ]; then
+    case $prev in
+      -w|--weights) mapfile -t COMPREPLY < <(compgen -W 'int8 bf16 f16' -- "$cur"); return ;;
+      -a|--activations) mapfile -t COMPREPLY < <(compgen -W 'int8 float' -- "$cur"); return ;;
+      --max-loss) return ;;
     esac
   fi
   case $prev in
@@ -137,6 +144,12 @@ _tandem ()
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(
           compgen -W '--threads --precision --seconds --again --json --help' -- "$cur")
+        return
+      fi ;;
+    quantize)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W '--output --weights --activations --data --max-loss
+          --force --json --help' -- "$cur")
         return
       fi ;;
     split)

@@ -125,7 +125,8 @@ tandem_export_make_config (const char *config_text, GHashTable *tensors,
   json_object_set_string_member (object, "model_type", type);
   json_object_set_array_member (object, "architectures", g_steal_pointer (&architectures));
   json_object_set_string_member (object, "torch_dtype",
-                                 dtype == TANDEM_DTYPE_F16 ? "float16" : "float32");
+                                 dtype == TANDEM_DTYPE_F16 ? "float16"
+                                 : dtype == TANDEM_DTYPE_BF16 ? "bfloat16" : "float32");
   return to_text (object);
 }
 

@@ -229,6 +229,12 @@ load (TandemModel *source, const char *name, guint64 n, GError **error)
 
   if (tensor == NULL)
     return NULL;
+  if (tandem_tensor_get_dtype (tensor) == TANDEM_DTYPE_I8) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: the model is quantized, and int8 weights cannot be trained; begin with the "
+                 "model that it was made of", tandem_model_get_path (source));
+    return NULL;
+  }
   values = tandem_memory_new (n, sizeof *values);
   tandem_tensor_copy_f32 (tensor, 0, n, values);
   tandem_tensor_release_pages (tensor);

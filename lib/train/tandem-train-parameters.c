@@ -109,6 +109,12 @@ load (TandemModel *model, const char *name, gsize n, float *out, GError **error)
 
   if (tensor == NULL)
     return FALSE;
+  if (tandem_tensor_get_dtype (tensor) == TANDEM_DTYPE_I8) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: the model is quantized, and int8 weights cannot be trained; train the model "
+                 "that it was made of", tandem_model_get_path (model));
+    return FALSE;
+  }
   if (tandem_tensor_get_n_elements (tensor) != n ||
       !tandem_tensor_copy_f32 (tensor, 0, n, out)) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
@@ -154,6 +160,13 @@ tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **err
   self->gradient = new_zeros (self->n);
   self->m = new_zeros (self->n);
   self->v = new_zeros (self->n);
+  if (self->n_words > 0) {
+    self->words = tandem_memory_new (n_word_floats, sizeof (float));
+    self->word_gradient = new_zeros (n_word_floats);
+    self->word_m = new_zeros (n_word_floats);
+    self->word_v = new_zeros (n_word_floats);
+    self->touched = g_new0 (guint8, self->n_words);
+  }
   for (i = 0; i < self->list->len; i++) {
     const TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
 
@@ -162,14 +175,7 @@ tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **err
     else if (!load (model, p->name, p->n, self->current->data + p->offset, error))
       return FALSE;
   }
-  if (self->n_words == 0)
-    return TRUE;
-  self->words = tandem_memory_new (n_word_floats, sizeof (float));
-  self->word_gradient = new_zeros (n_word_floats);
-  self->word_m = new_zeros (n_word_floats);
-  self->word_v = new_zeros (n_word_floats);
-  self->touched = g_new0 (guint8, self->n_words);
-  return load (model, WORDS, n_word_floats, self->words, error);
+  return self->n_words == 0 || load (model, WORDS, n_word_floats, self->words, error);
 }
 
 TandemWeights *

@@ -227,12 +227,20 @@ def start_contenders(args, model, kind, workloads, cores, folder):
                            folder], stdout=subprocess.PIPE, check=True, text=True)
     graphs = json.loads(made.stdout)
     contenders = [Contender("Tandem f32", [args.bench_stage, model, "f32", "1", kind, *files], cores, clock)]
+    if args.tool:
+        quantized = os.path.join(folder, "int8")
+        subprocess.run([args.tool, "quantize", model, "--output", quantized],
+                       stdout=subprocess.DEVNULL, check=True)
+        contenders.append(Contender("Tandem int8", [args.bench_stage, quantized, "f32", "1", kind, *files],
+                                    cores, clock))
     with open("/proc/cpuinfo") as file:
         flags = file.read().split()
     if "avx512_bf16" in flags or "amx_bf16" in flags:
         contenders.append(Contender("Tandem bf16", [args.bench_stage, model, "bf16", "1", kind, *files],
                                     cores, clock))
     for name, backend, variants, precision, limit in RIVALS:
+        if args.rivals not in name:
+            continue
         names = ",".join(graphs[variants]) if backend == "onnx" else variants
         script = os.path.join(HERE, "bench-inference-rival.py")
         contenders.append(Contender(name, [sys.executable, script, backend, model, precision, kind,
@@ -263,6 +271,11 @@ def show(title, rates, contenders, peaks, counts):
         share = spread([100 * r / l for r, l in zip(own, limit)])
         print(f"  {contender.name:18} {statistics.median(own):10,.0f}   "
               f"{spread([t / r for t, r in zip(tandem, own)]):36} {share} %")
+    if "Tandem int8" in rates:
+        for contender in contenders:
+            if contender.name != "Tandem int8":
+                ratio = [t / r for t, r in zip(rates["Tandem int8"], rates[contender.name])]
+                print(f"  Tandem int8 is {spread(ratio)} times as fast as {contender.name}")
     print(f"  {'f32 limit':18} {statistics.median(limit):10,.0f}   at {counts['plain']:,.0f} FLOP a token")
     own = [100 * t * counts["tandem"] / p for t, p in zip(tandem, rates["peak f32"])]
     print(f"  Tandem's own {counts['tandem']:,.0f} FLOP a token run at {spread(own)} % of the peak")
@@ -295,7 +308,7 @@ def bench_model(args, model, reviews, cores):
             for rival, variants in record["variants"].items():
                 print(f"# {rival}, fastest variant: {variants}")
             limits = {rival: limit for rival, _, _, _, limit in RIVALS}
-            timed, good = verify(contenders, limits | {"Tandem bf16": None}, workloads, folder)
+            timed, good = verify(contenders, limits | {"Tandem bf16": None, "Tandem int8": None}, workloads, folder)
             for w, workload in enumerate(workloads):
                 counts = mean_flops(config, workload["lengths"], classifies)
                 for n in range(1, len(cores) + 1):
@@ -322,6 +335,8 @@ def main():
     parser.add_argument("models", nargs="*", help="model folders (default: TANDEM_TEST_MODEL, or the default model)")
     parser.add_argument("--seconds", type=float, default=0.6, help="one turn of one contender (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (default %(default)s)")
+    parser.add_argument("--tool", help="the program tandem, to quantize models with: adds Tandem int8")
+    parser.add_argument("--rivals", default="", metavar="TEXT", help="only those with TEXT in their name")
     parser.add_argument("--wall", action="store_true", help="count seconds on the wall")
     parser.add_argument("--json", metavar="FILE", help="write every round's figures to FILE")
     args = parser.parse_args()

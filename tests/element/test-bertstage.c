@@ -418,6 +418,37 @@ test_says_what_it_takes (void)
   gst_element_set_state (element, GST_STATE_NULL);
 }
 
+/* A quantized model says what it runs in while it runs, and is not trained. */
+static void
+test_quantized (void)
+{
+  g_autofree char *path = g_build_filename (other_folder, "int8", NULL);
+  g_autoptr (TandemModel) model = tandem_model_open (folder, NULL, NULL);
+  g_autoptr (GstElement) element = NULL;
+  g_autoptr (GstBus) bus = NULL;
+  g_autofree char *sentence = NULL;
+  gboolean int8;
+
+  g_assert_true (tandem_quantize_model (model, TANDEM_QUANTIZE_INT8, NULL, path,
+                                        TANDEM_MODEL_EXPORT_NONE, NULL, NULL));
+  element = gst_object_ref_sink (new_stage (path, NULL));
+  bus = watch (element);
+  g_object_get (element, "int8", &int8, NULL);
+  g_assert_false (int8);
+  g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
+                   GST_STATE_CHANGE_SUCCESS);
+  g_object_get (element, "int8", &int8, NULL);
+  g_assert_true (int8 == tandem_int8_is_used ());
+  gst_element_set_state (element, GST_STATE_NULL);
+
+  g_object_set (element, "trainable", TRUE, NULL);
+  g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
+                   GST_STATE_CHANGE_FAILURE);
+  sentence = get_error (bus);
+  g_assert_nonnull (strstr (sentence, "is quantized"));
+  gst_element_set_state (element, GST_STATE_NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -447,6 +478,7 @@ main (int argc, char **argv)
   g_test_add_func ("/bertstage/flush-and-eos", test_flush_and_eos);
   g_test_add_func ("/bertstage/states", test_states);
   g_test_add_func ("/bertstage/says-what-it-takes", test_says_what_it_takes);
+  g_test_add_func ("/bertstage/quantized", test_quantized);
   status = g_test_run ();
   tandem_test_remove_folder (folder);
   tandem_test_remove_folder (other_folder);
