@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Private to bert-chain*.c. */
+
+#include "bert-chain.h"
+
+G_BEGIN_DECLS
+
+/* What a chain has of a stop of its route. */
+typedef struct
+{
+  char *path, *digest;          /* of its stage file */
+  gboolean is_waiting;          /* for an answer, while the chain is built */
+  guint stage;                  /* its number at the node; 0: none */
+  guint16 port;
+  gint64 reported;              /* when the node said last how its stage gets on */
+  gboolean is_silent;
+  gulong signals[4];
+} BertLeg;
+
+struct _BertChain
+{
+  GstBertBin *bin;
+  GMainContext *context;        /* of the worker; all below is used in its thread */
+  BertRoute *route;
+  BertChainFuncs funcs;
+  gpointer user_data;
+  GCancellable *cancellable;
+  GstElement *element;          /* (nullable): the bin with what runs here */
+  BertLeg *legs;                /* one for each stop */
+  guint n_files;                /* stage files that are awaited */
+  guint64 n_sent;
+  guint next;                   /* stops from here on are built */
+  guint16 next_port;
+  gboolean has_tail, has_entry;
+  GSource *stall, *watch;       /* (nullable) */
+  guint n_pending;              /* operations in the background */
+  gboolean is_built, has_failed, is_ending, is_unmade;
+  GError *error;                /* (nullable): the first of an element */
+
+  /* the bin's lock */
+  guint64 n_answered;
+  gint64 progress;
+};
+
+GQuark bert_chain_quark (void);
+
+/* bert-chain.c */
+void bert_chain_unmake (BertChain *self);
+void bert_chain_fail (BertChain *self, TandemNodeClient *blamed, const GError *error);
+
+/* bert-chain-watch.c */
+void bert_chain_watch_start (BertChain *self);
+void bert_chain_watch_node (BertChain *self, guint stop);
+void bert_chain_watch_stop (BertChain *self);
+
+G_END_DECLS
