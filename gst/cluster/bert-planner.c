@@ -54,6 +54,24 @@ pause_member (Member *m)
 }
 
 static void
+on_described (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Member *m = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TandemNodeInfo) info =
+      tandem_node_client_describe_finish (TANDEM_NODE_CLIENT (source), result, &error);
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return;
+  m->is_connecting = FALSE;
+  if (info != NULL) {
+    g_free (m->name);
+    m->name = g_strdup (info->name);
+  }
+  m->planner->changed (m->planner->user_data);
+}
+
+static void
 on_connected (GObject *source, GAsyncResult *result, gpointer data)
 {
   Member *m = data;
@@ -62,10 +80,13 @@ on_connected (GObject *source, GAsyncResult *result, gpointer data)
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return;
-  m->is_connecting = FALSE;
   m->client = client;
-  if (client == NULL)
-    pause_member (m);
+  if (client != NULL) {
+    tandem_node_client_describe_async (client, m->planner->cancellable, on_described, m);
+    return;
+  }
+  m->is_connecting = FALSE;
+  pause_member (m);
   m->planner->changed (m->planner->user_data);
 }
 
@@ -160,7 +181,7 @@ make_problem (BertPlanner *self, const TandemBatchShape *shape, GPtrArray *of, G
     Member *m = g_ptr_array_index (self->members, i);
     g_autoptr (TandemDevice) device = tandem_device_new (m->name, n_layers);
 
-    if (m->client == NULL || !tandem_node_client_is_open (m->client) || now < m->until)
+    if (m->client == NULL || m->is_connecting || !tandem_node_client_is_open (m->client) || now < m->until)
       continue;
     if (!tandem_placement_problem_add_device (problem, device, error))
       return NULL;

@@ -298,9 +298,10 @@ get_shape (BertWorker *self, TandemBatchShape *shape)
   g_mutex_unlock (&self->bin->lock);
   /* A little more, so that it does not grow each time. */
   n_sequences = 1u << g_bit_storage (n_sequences - 1);
-  n_tokens = 1u << g_bit_storage (n_tokens - 1);
-  tandem_batch_shape_init (shape, n_sequences, MAX (n_tokens / n_sequences, 1));
-  shape->n_tokens = MAX (shape->n_tokens, n_tokens);
+  n_tokens = MIN (1u << g_bit_storage (n_tokens - 1), n_sequences *
+                  tandem_model_get_config (self->bin->model)->max_positions);
+  tandem_batch_shape_init (shape, n_sequences, n_tokens / n_sequences);
+  shape->n_tokens = n_tokens;
 }
 
 static gboolean
