@@ -16,6 +16,9 @@
 #define KIND_DATA 'D'
 /* The first bytes of TLS: a record of its handshake. */
 #define TLS_HANDSHAKE 22
+/* Pieces of data that is timed. Time begins behind the first one: it is to be small. */
+#define FIRST_FILLING (16 * 1024)
+#define FILLING (64 * 1024)
 
 struct _TandemControlDecoder
 {
@@ -233,4 +236,26 @@ tandem_control_append_data (GByteArray *bytes, const void *data, gsize size)
   g_return_if_fail (size > 0 && size <= TANDEM_CONTROL_MAX_DATA);
 
   append (bytes, KIND_DATA, data, size);
+}
+
+static gpointer
+make_noise (gpointer data)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  guint32 *noise = g_new (guint32, FILLING / sizeof (guint32));
+  gsize i;
+
+  for (i = 0; i < FILLING / sizeof (guint32); i++)
+    noise[i] = g_rand_int (rand);
+  return g_bytes_new_take (noise, FILLING);
+}
+
+/* Noise: links that compress are not to look faster than they are. */
+GBytes *
+tandem_control_make_filling (guint64 done, guint64 size)
+{
+  static GOnce once = G_ONCE_INIT;
+  GBytes *noise = g_once (&once, make_noise, NULL);
+
+  return g_bytes_new_from_bytes (noise, 0, MIN (done == 0 ? FIRST_FILLING : FILLING, size - done));
 }

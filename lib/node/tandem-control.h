@@ -13,12 +13,15 @@ G_BEGIN_DECLS
 /* The first bytes of each direction: "TNDMN", major, minor, 0. */
 #define TANDEM_CONTROL_PREAMBLE_SIZE 8
 #define TANDEM_CONTROL_MAJOR 1
-#define TANDEM_CONTROL_MINOR 0
+#define TANDEM_CONTROL_MINOR 1
 
 /* Kind and length before the content of a frame. */
 #define TANDEM_CONTROL_HEADER_SIZE 5
 #define TANDEM_CONTROL_MAX_JSON (64 * 1024)
 #define TANDEM_CONTROL_MAX_DATA (1024 * 1024)
+
+/* The most that is sent only to be timed, at once. */
+#define TANDEM_CONTROL_MAX_TRANSFER (64 * 1024 * 1024)
 
 /* Whole numbers in JSON are to survive readers that know doubles only. */
 #define TANDEM_CONTROL_MAX_NUMBER G_GINT64_CONSTANT (9007199254740991)
@@ -67,6 +70,10 @@ gboolean tandem_control_append_json (GByteArray *bytes, JsonNode *node);
 
 TANDEM_API
 void tandem_control_append_data (GByteArray *bytes, const void *data, gsize size);
+
+/* Returns (transfer full) the next piece of data that is sent only to be timed: `done` of `size`
+ * bytes have gone. */
+GBytes *tandem_control_make_filling (guint64 done, guint64 size);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemControlDecoder, tandem_control_decoder_free)
 

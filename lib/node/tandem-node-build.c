@@ -8,7 +8,6 @@
 #include "tandem-node-private.h"
 
 #include <glib/gi18n-lib.h>
-#include <net/if.h>
 #include <string.h>
 
 #include "model/tandem-model.h"
@@ -219,35 +218,6 @@ on_counted (GObject *source, GAsyncResult *result, gpointer data)
 
 /* --- the request --- */
 
-/* The address of whoever asks, as this device sees it. */
-static char *
-get_peer_host (TandemNodeConnection *connection)
-{
-  static const guint8 mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-  g_autoptr (GSocketAddress) remote =
-      g_socket_get_remote_address (tandem_link_get_socket (connection->link), NULL);
-  g_autoptr (GInetAddress) plain = NULL;
-  GInetSocketAddress *inet;
-  GInetAddress *address;
-  const guint8 *bytes;
-  char name[IF_NAMESIZE];
-  g_autofree char *text = NULL;
-
-  if (!G_IS_INET_SOCKET_ADDRESS (remote))
-    return NULL;
-  inet = G_INET_SOCKET_ADDRESS (remote);
-  address = g_inet_socket_address_get_address (inet);
-  bytes = g_inet_address_to_bytes (address);
-  if (g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV6 &&
-      memcmp (bytes, mapped, sizeof mapped) == 0)
-    address = plain = g_inet_address_new_from_bytes (bytes + 12, G_SOCKET_FAMILY_IPV4);
-  text = g_inet_address_to_string (address);
-  if (g_inet_address_get_is_link_local (address) &&
-      if_indextoname (g_inet_socket_address_get_scope_id (inet), name) != NULL)
-    return g_strdup_printf ("%s%%%s", text, name);
-  return g_steal_pointer (&text);
-}
-
 static gboolean
 read_next (Build *self, const TandemPlaceObject *in)
 {
@@ -265,8 +235,8 @@ read_next (Build *self, const TandemPlaceObject *in)
     return FALSE;
   if (host != NULL && strspn (host, HOST_CHARACTERS) != strlen (host))
     return tandem_place_fail (&inner, "host", "is no name or address of a device");
-  self->pipeline->host = host != NULL ? g_strdup (host)
-                                      : get_peer_host (self->request->connection);
+  self->pipeline->host = host != NULL
+      ? g_strdup (host) : tandem_node_connection_get_peer_host (self->request->connection);
   self->pipeline->next_port = port;
   return self->pipeline->host != NULL ||
       tandem_place_fail (&inner, "host", "is missing");
@@ -283,6 +253,23 @@ read_layers (Build *self, const TandemPlaceObject *in)
 }
 
 static gboolean
+read_format (Build *self, const TandemPlaceObject *in)
+{
+  TandemWireFormats format = TANDEM_WIRE_FORMAT_F32;
+  const char *name;
+
+  if (tandem_place_has (in, "format")) {
+    name = tandem_place_get_text (in, "format");
+    if (name == NULL)
+      return FALSE;
+    if (strchr (name, ',') != NULL || !tandem_wire_formats_from_string (name, &format, NULL))
+      return tandem_place_fail (in, "format", "is \"%s\"; there are f32, bf16, f16 and q8", name);
+  }
+  self->pipeline->format = format;
+  return TRUE;
+}
+
+static gboolean
 read_request (Build *self, const TandemPlaceObject *in)
 {
   TandemNode *node = self->request->connection->node;
@@ -294,7 +281,7 @@ read_request (Build *self, const TandemPlaceObject *in)
       !tandem_node_get_whole (in, "sequences", 1, MAX_SEQUENCES, DEFAULT_SEQUENCES,
                               &sequences) ||
       !tandem_node_get_whole (in, "tokens", sequences, MAX_TOKENS, 0, &self->shape.n_tokens) ||
-      !read_next (self, in))
+      !read_format (self, in) || !read_next (self, in))
     return FALSE;
   self->pipeline->n_threads = threads;
   self->shape.n_sequences = sequences;

@@ -183,8 +183,10 @@ on_continue (TandemNodeClient *self, const TandemPlaceObject *in)
   guint64 id, offset;
 
   if (tandem_place_get_whole (in, "request", 0, TANDEM_CONTROL_MAX_NUMBER, &id) &&
-      tandem_place_get_whole (in, "offset", 0, TANDEM_CONTROL_MAX_NUMBER, &offset))
+      tandem_place_get_whole (in, "offset", 0, TANDEM_CONTROL_MAX_NUMBER, &offset)) {
     tandem_node_client_put_continue (self, id, offset);
+    tandem_node_client_timing_continue (self, id);
+  }
 }
 
 /* What is not known is ignored: later versions may say more. */

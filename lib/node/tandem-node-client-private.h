@@ -10,6 +10,7 @@
 G_BEGIN_DECLS
 
 typedef struct _TandemNodePending TandemNodePending;
+typedef struct _TandemNodeTiming TandemNodeTiming;
 
 /* A request whose answer has not come. */
 struct _TandemNodePending
@@ -49,6 +50,8 @@ struct _TandemNodeClient
   GTask *connecting;            /* (nullable) */
   GSource *connect_timeout;     /* (nullable) */
   TandemNodeSending *sending;   /* (nullable) */
+  TandemNodeTiming *timing;     /* (nullable): the link is measured */
+  guint64 data_left;            /* bytes that the node was asked for and that did not come yet */
   GError *refusal;              /* (nullable): what the node said before it ended */
 };
 
@@ -63,6 +66,11 @@ void tandem_node_client_cancel (TandemNodeClient *self, gint64 id);
 void tandem_node_client_put_continue (TandemNodeClient *self, gint64 id, guint64 offset);
 void tandem_node_client_put_drained (TandemNodeClient *self);
 void tandem_node_client_put_end (TandemNodeClient *self, gint64 id);
+
+/* tandem-node-client-link.c */
+void tandem_node_client_timing_continue (TandemNodeClient *self, gint64 id);
+void tandem_node_client_timing_drained (TandemNodeClient *self);
+void tandem_node_client_timing_data (TandemNodeClient *self, gsize size);
 
 /* tandem-node-client-events.c */
 void tandem_node_client_install_signals (GObjectClass *klass);

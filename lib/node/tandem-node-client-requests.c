@@ -141,6 +141,50 @@ tandem_node_client_describe_finish (TandemNodeClient *self, GAsyncResult *result
   return g_task_propagate_pointer (G_TASK (result), error);
 }
 
+/* --- reach --- */
+
+/**
+ * tandem_node_client_reach_async:
+ * @self: a client
+ * @host: (nullable): a name or address; %NULL: this device, by the address that the node sees
+ * @port: a TCP port there
+ * @cancellable: (nullable): a cancellable
+ * @callback: called when the node connected, or could not
+ * @user_data: for @callback
+ *
+ * Has the node open a TCP connection, and close it at once: whether it reaches somebody at all.
+ */
+void
+tandem_node_client_reach_async (TandemNodeClient *self, const char *host, guint16 port,
+                                GCancellable *cancellable, GAsyncReadyCallback callback,
+                                gpointer user_data)
+{
+  gint64 id;
+  JsonBuilder *json = tandem_node_client_begin (self, "reach", &id);
+
+  if (host != NULL)
+    add_text (json, "host", host);
+  add_number (json, "port", port);
+  tandem_node_client_send (self, id, json, make_task (self, cancellable, callback, user_data),
+                           answer_nothing);
+}
+
+/**
+ * tandem_node_client_reach_finish:
+ * @self: a client
+ * @result: what the callback got
+ * @error: return location for %TANDEM_NODE_ERROR_FAILED, with the reason that the node's system gives,
+ *   %TANDEM_NODE_ERROR_BUSY, %TANDEM_NODE_ERROR_UNKNOWN when its protocol is older than 1.1, a
+ *   #TandemNetError or a #GIOErrorEnum
+ *
+ * Returns: whether the node connected
+ */
+gboolean
+tandem_node_client_reach_finish (TandemNodeClient *self, GAsyncResult *result, GError **error)
+{
+  return finish_boolean (self, result, error);
+}
+
 /* --- profile --- */
 
 static void
@@ -344,6 +388,8 @@ answer_built (TandemNodePending *pending, const TandemPlaceObject *in)
  * @n_threads: threads of the stage
  * @shape: (nullable): the largest micro-batch that will come, for which there is to be memory;
  *   larger ones will be refused. %NULL: not known
+ * @format: the format in which it sends activations on; a node whose protocol is older than 1.1
+ *   sends %TANDEM_WIRE_FORMAT_F32 whatever is asked for; so does %TANDEM_WIRE_FORMAT_NONE
  * @next_host: (nullable): the name or address of the device that runs the next layers, or takes the
  *   results; %NULL: this device, by the address that the node sees
  * @next_port: the TCP port there
@@ -356,9 +402,10 @@ answer_built (TandemNodePending *pending, const TandemPlaceObject *in)
 void
 tandem_node_client_build_async (TandemNodeClient *self, const char *digest, guint first_layer,
                                 guint last_layer, TandemPrecision precision, guint n_threads,
-                                const TandemBatchShape *shape, const char *next_host,
-                                guint16 next_port, GCancellable *cancellable,
-                                GAsyncReadyCallback callback, gpointer user_data)
+                                const TandemBatchShape *shape, TandemWireFormats format,
+                                const char *next_host, guint16 next_port,
+                                GCancellable *cancellable, GAsyncReadyCallback callback,
+                                gpointer user_data)
 {
   gint64 id;
   JsonBuilder *json = tandem_node_client_begin (self, "build", &id);
@@ -372,6 +419,8 @@ tandem_node_client_build_async (TandemNodeClient *self, const char *digest, guin
     add_number (json, "sequences", shape->n_sequences);
     add_number (json, "tokens", shape->n_tokens);
   }
+  if (format != TANDEM_WIRE_FORMAT_NONE && format != TANDEM_WIRE_FORMAT_F32)
+    add_text (json, "format", tandem_wire_format_to_string (format));
   json_builder_set_member_name (json, "next");
   json_builder_begin_object (json);
   if (next_host != NULL)

@@ -322,12 +322,32 @@ static void
 on_drained (TandemControlChannel *channel, gpointer data)
 {
   tandem_node_client_put_drained (data);
+  tandem_node_client_timing_drained (data);
+}
+
+/* Only what was asked for: a node that floods us is not worth the time. */
+static void
+on_data (TandemControlChannel *channel, GBytes *bytes, gpointer data)
+{
+  g_autoptr (TandemNodeClient) self = g_object_ref (data);
+  gsize size = g_bytes_get_size (bytes);
+  g_autoptr (GError) error = NULL;
+
+  if (size <= self->data_left) {
+    self->data_left -= size;
+    tandem_node_client_timing_data (self, size);
+    return;
+  }
+  error = g_error_new (TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL,
+                       _("The node at %s port %u sends data that nobody asked for."), self->host,
+                       self->port);
+  on_closed (channel, error, self);
 }
 
 static void
 begin (TandemNodeClient *self)
 {
-  static const TandemControlFuncs funcs = { on_ready, on_message, NULL, on_drained, on_closed };
+  static const TandemControlFuncs funcs = { on_ready, on_message, on_data, on_drained, on_closed };
 
   self->channel = tandem_control_channel_new (self->link, self->context, &funcs, self);
   tandem_control_channel_start (self->channel);

@@ -57,6 +57,34 @@ TandemNodeInfo *tandem_node_client_describe_finish (TandemNodeClient *self, GAsy
                                                     GError **error);
 
 TANDEM_API
+void tandem_node_client_measure_link_async (TandemNodeClient *self, GCancellable *cancellable,
+                                            GAsyncReadyCallback callback, gpointer user_data);
+
+TANDEM_API
+gboolean tandem_node_client_measure_link_finish (TandemNodeClient *self, GAsyncResult *result,
+                                                 TandemNetworkLink *out, TandemNetworkLink *in,
+                                                 GError **error);
+
+TANDEM_API
+void tandem_node_client_measure_async (TandemNodeClient *self, const char *host, guint16 port,
+                                       GCancellable *cancellable, GAsyncReadyCallback callback,
+                                       gpointer user_data);
+
+TANDEM_API
+gboolean tandem_node_client_measure_finish (TandemNodeClient *self, GAsyncResult *result,
+                                            TandemNetworkLink *out, TandemNetworkLink *in,
+                                            GError **error);
+
+TANDEM_API
+void tandem_node_client_reach_async (TandemNodeClient *self, const char *host, guint16 port,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
+
+TANDEM_API
+gboolean tandem_node_client_reach_finish (TandemNodeClient *self, GAsyncResult *result,
+                                          GError **error);
+
+TANDEM_API
 void tandem_node_client_profile_async (TandemNodeClient *self, const char *config_text,
                                        TandemPrecision precision, guint n_threads, double seconds,
                                        GCancellable *cancellable, GAsyncReadyCallback callback,
@@ -89,9 +117,10 @@ TANDEM_API
 void tandem_node_client_build_async (TandemNodeClient *self, const char *digest,
                                      guint first_layer, guint last_layer,
                                      TandemPrecision precision, guint n_threads,
-                                     const TandemBatchShape *shape, const char *next_host,
-                                     guint16 next_port, GCancellable *cancellable,
-                                     GAsyncReadyCallback callback, gpointer user_data);
+                                     const TandemBatchShape *shape, TandemWireFormats format,
+                                     const char *next_host, guint16 next_port,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
 
 TANDEM_API
 gboolean tandem_node_client_build_finish (TandemNodeClient *self, GAsyncResult *result,

@@ -7,6 +7,7 @@
 #include "tandem-node-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <net/if.h>
 #include <string.h>
 
 /* Requests that wait for their answers. */
@@ -79,6 +80,7 @@ tandem_node_connection_leave (TandemNodeConnection *self, const char *why)
   tandem_link_shutdown (self->link);
   g_cancellable_cancel (self->cancellable);
   tandem_node_put_abandon (self);
+  tandem_node_transfer_cancelled (self, NULL);
   for (i = self->pipelines->len; i > 0; i--)
     tandem_node_pipeline_stop (g_ptr_array_index (self->pipelines, i - 1));
   g_ptr_array_remove (node->connections, self);
@@ -167,6 +169,34 @@ tandem_node_connection_send (TandemNodeConnection *self, JsonBuilder *json)
     tandem_control_channel_send (self->channel, json);
 }
 
+char *
+tandem_node_connection_get_peer_host (TandemNodeConnection *self)
+{
+  static const guint8 mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+  g_autoptr (GSocketAddress) remote =
+      g_socket_get_remote_address (tandem_link_get_socket (self->link), NULL);
+  g_autoptr (GInetAddress) plain = NULL;
+  GInetSocketAddress *inet;
+  GInetAddress *address;
+  const guint8 *bytes;
+  char name[IF_NAMESIZE];
+  g_autofree char *text = NULL;
+
+  if (!G_IS_INET_SOCKET_ADDRESS (remote))
+    return NULL;
+  inet = G_INET_SOCKET_ADDRESS (remote);
+  address = g_inet_socket_address_get_address (inet);
+  bytes = g_inet_address_to_bytes (address);
+  if (g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV6 &&
+      memcmp (bytes, mapped, sizeof mapped) == 0)
+    address = plain = g_inet_address_new_from_bytes (bytes + 12, G_SOCKET_FAMILY_IPV4);
+  text = g_inet_address_to_string (address);
+  if (g_inet_address_get_is_link_local (address) &&
+      if_indextoname (g_inet_socket_address_get_scope_id (inet), name) != NULL)
+    return g_strdup_printf ("%s%%%s", text, name);
+  return g_steal_pointer (&text);
+}
+
 /* --- what comes in --- */
 
 static void
@@ -195,6 +225,7 @@ cancel (TandemNodeRequest *request, const TandemPlaceObject *in)
     return;
   g_cancellable_cancel (target->cancellable);
   tandem_node_put_cancelled (self, target);
+  tandem_node_transfer_cancelled (self, target);
 }
 
 static const Kind kinds[] = {
@@ -203,6 +234,10 @@ static const Kind kinds[] = {
   { "describe", tandem_node_describe },
   { "have", tandem_node_have },
   { "put", tandem_node_put },
+  { "receive", tandem_node_receive },
+  { "send", tandem_node_send },
+  { "measure", tandem_node_measure },
+  { "reach", tandem_node_reach },
   { "profile", tandem_node_profile },
   { "build", tandem_node_build },
   { "stop", tandem_node_stop_pipeline },
@@ -327,7 +362,19 @@ on_message (TandemControlChannel *channel, JsonObject *object, gpointer data)
 static void
 on_data (TandemControlChannel *channel, GBytes *bytes, gpointer data)
 {
-  tandem_node_put_data (data, bytes);
+  TandemNodeConnection *self = data;
+
+  if (!self->gone && !tandem_node_transfer_data (self, bytes))
+    tandem_node_put_data (self, bytes);
+}
+
+static void
+on_drained (TandemControlChannel *channel, gpointer data)
+{
+  TandemNodeConnection *self = data;
+
+  if (!self->gone && self->stage == TANDEM_NODE_SERVED)
+    tandem_node_transfer_drained (self);
 }
 
 static void
@@ -361,7 +408,7 @@ on_closed (TandemControlChannel *channel, const GError *error, gpointer data)
 void
 tandem_node_connection_begin (TandemNodeConnection *self)
 {
-  static const TandemControlFuncs funcs = { on_ready, on_message, on_data, NULL, on_closed };
+  static const TandemControlFuncs funcs = { on_ready, on_message, on_data, on_drained, on_closed };
 
   self->stage = TANDEM_NODE_GREETED;
   self->channel = tandem_control_channel_new (self->link, self->node->context, &funcs, self);

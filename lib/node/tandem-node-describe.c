@@ -103,6 +103,7 @@ tandem_node_describe (TandemNodeRequest *request, const TandemPlaceObject *in)
 
   tandem_node_add_text (json, "protocol", protocol);
   tandem_node_add_text (json, "library", tandem_version ());
+  tandem_node_add_number (json, "time", MAX (g_get_real_time (), 0));
   tandem_node_add_text (json, "device", tandem_device_id_get ());
   tandem_node_add_text (json, "instance", tandem_device_id_get_instance ());
   tandem_node_add_text (json, "name", node->name);

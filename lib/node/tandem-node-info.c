@@ -24,6 +24,7 @@ tandem_node_info_copy (const TandemNodeInfo *self)
   copy->device = g_strdup (self->device);
   copy->instance = g_strdup (self->instance);
   copy->name = g_strdup (self->name);
+  copy->protocol = g_strdup (self->protocol);
   copy->library = g_strdup (self->library);
   copy->files = g_memdup2 (self->files, self->n_files * sizeof *self->files);
   for (i = 0; i < self->n_files; i++) {
@@ -54,6 +55,7 @@ tandem_node_info_free (TandemNodeInfo *self)
   g_free (self->device);
   g_free (self->instance);
   g_free (self->name);
+  g_free (self->protocol);
   g_free (self->library);
   g_free (self);
 }
@@ -143,15 +145,19 @@ tandem_node_info_parse (const TandemPlaceObject *in)
 {
   g_autoptr (TandemNodeInfo) self = g_new0 (TandemNodeInfo, 1);
   JsonNode *bf16;
+  guint64 time = 0;
 
   if (!get_text (in, "device", &self->device) || !get_text (in, "instance", &self->instance) ||
       !get_text (in, "name", &self->name) || !get_text (in, "library", &self->library) ||
+      !get_text (in, "protocol", &self->protocol) ||
+      (tandem_place_has (in, "time") && !get_number (in, "time", &time)) ||
       !get_count (in, "cores", &self->n_cores) || !get_count (in, "threads", &self->n_threads) ||
       !get_count (in, "pipelines", &self->n_pipelines) ||
       !tandem_place_get_number (in, "load", 0, G_MAXDOUBLE, &self->load) ||
       !tandem_place_get_number (in, "speed", 0, G_MAXDOUBLE, &self->speed) ||
       !read_memory (in, self) || !read_cache (in, self))
     return NULL;
+  self->time = time;
   bf16 = json_object_get_member (in->object, "bf16");
   self->has_bf16 = bf16 != NULL && json_node_get_value_type (bf16) == G_TYPE_BOOLEAN &&
       json_node_get_boolean (bf16);

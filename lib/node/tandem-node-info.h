@@ -36,7 +36,9 @@ struct _TandemNodeFile
  * @device: 32 hexadecimal digits: the device; the same after a restart
  * @instance: 16 hexadecimal digits: the process, random
  * @name: what people call it
+ * @protocol: the version of the protocol of nodes that it speaks, as "1.1"
  * @library: its version of Tandem
+ * @time: its clock when it answered, microseconds since 1970; 0: it does not say
  * @n_cores: processors that it has for programs
  * @n_threads: the most threads that a stage may have
  * @has_bf16: whether it computes in bfloat16
@@ -59,7 +61,9 @@ struct _TandemNodeInfo
   char *device;
   char *instance;
   char *name;
+  char *protocol;
   char *library;
+  gint64 time;
   guint n_cores;
   guint n_threads;
   gboolean has_bf16;

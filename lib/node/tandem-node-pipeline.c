@@ -104,6 +104,8 @@ assemble (TandemNodePipeline *self, GError **error)
                 "precision", self->precision, NULL);
   g_object_set (sink, "host", self->host, "port", (guint) self->next_port, "key", key, "insecure",
                 node->insecure, NULL);
+  gst_util_set_object_arg (G_OBJECT (sink), "wire-format",
+                           tandem_wire_format_to_string (self->format));
   gst_element_link_many (self->source, stage, sink, NULL);
   pad = gst_element_get_static_pad (stage, "sink");
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_buffer, self, NULL);

@@ -21,6 +21,7 @@ G_BEGIN_DECLS
 typedef struct _TandemNodeConnection TandemNodeConnection;
 typedef struct _TandemNodeRequest TandemNodeRequest;
 typedef struct _TandemNodePipeline TandemNodePipeline;
+typedef struct _TandemNodeTransfer TandemNodeTransfer;
 
 /* How far a connection is. When there are too many, the first kind is put out first. */
 typedef enum
@@ -69,6 +70,8 @@ struct _TandemNode
   guint n_tasks;                /* that other threads do */
   guint n_handshakes;
   gboolean is_measuring;        /* two profiles would disturb each other */
+  gboolean is_timing;           /* so would two measurements of links */
+  guint n_outgoing;             /* others that it connects to for somebody */
   double speed;                 /* operations a second, of the last profile; 0: none */
   gint64 told;                  /* when strangers were told of last, monotonic */
 };
@@ -91,6 +94,7 @@ struct _TandemNodeConnection
   TandemNodeRequest *put;       /* (nullable) */
   TandemStageUpload *upload;    /* (nullable) */
   gboolean is_writing;          /* another thread has the upload */
+  TandemNodeTransfer *transfer; /* (nullable): data that is only timed */
 
   GPtrArray *pipelines;         /* of TandemNodePipeline, borrowed: a pipeline frees itself */
   GSource *report;              /* (nullable) */
@@ -136,6 +140,8 @@ void tandem_node_connection_refuse (TandemNodeConnection *self, const char *code
 void tandem_node_connection_leave (TandemNodeConnection *self, const char *why);
 JsonBuilder *tandem_node_connection_begin_event (const char *name);
 void tandem_node_connection_send (TandemNodeConnection *self, JsonBuilder *json);
+/* (nullable) (transfer full): the address of whoever asks, as this device sees it */
+char *tandem_node_connection_get_peer_host (TandemNodeConnection *self);
 
 /* tandem-node-request.c */
 const char *tandem_node_error_to_string (const GError *error);
@@ -169,6 +175,18 @@ void tandem_node_put_data (TandemNodeConnection *connection, GBytes *bytes);
 void tandem_node_put_abandon (TandemNodeConnection *connection);
 void tandem_node_put_cancelled (TandemNodeConnection *connection, TandemNodeRequest *request);
 
+/* tandem-node-transfer.c */
+void tandem_node_receive (TandemNodeRequest *request, const TandemPlaceObject *in);
+void tandem_node_send (TandemNodeRequest *request, const TandemPlaceObject *in);
+gboolean tandem_node_transfer_data (TandemNodeConnection *connection, GBytes *bytes);
+void tandem_node_transfer_drained (TandemNodeConnection *connection);
+/* request: NULL for whatever there is */
+void tandem_node_transfer_cancelled (TandemNodeConnection *connection, TandemNodeRequest *request);
+
+/* tandem-node-measure.c */
+void tandem_node_measure (TandemNodeRequest *request, const TandemPlaceObject *in);
+void tandem_node_reach (TandemNodeRequest *request, const TandemPlaceObject *in);
+
 /* tandem-node-profile.c */
 void tandem_node_profile (TandemNodeRequest *request, const TandemPlaceObject *in);
 
@@ -184,6 +202,7 @@ struct _TandemNodePipeline
   char *model_path;
   guint first_layer, last_layer, n_threads;
   TandemPrecision precision;
+  TandemWireFormats format;     /* of activations that it sends */
   char *host;                   /* where results go */
   guint16 next_port;
   guint64 max_payload;          /* bytes; 0: as many as tcpactsrc takes */

@@ -198,7 +198,7 @@ tandem_node_put (TandemNodeRequest *request, const TandemPlaceObject *in)
     answer_complete (request, stage->bytes);
     return;
   }
-  if (self->put != NULL)
+  if (self->put != NULL || self->transfer != NULL)
     g_set_error_literal (in->error, TANDEM_NODE_ERROR, TANDEM_NODE_ERROR_BUSY,
                          _("one file at a time comes over a connection"));
   else

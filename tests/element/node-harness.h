@@ -185,7 +185,7 @@ client_build (TandemNodeClient *client, const char *digest, guint first, guint l
   g_autoptr (GAsyncResult) result = NULL;
 
   tandem_node_client_build_async (client, digest, first, last, TANDEM_PRECISION_F32, 1, NULL,
-                                  NULL, next_port, NULL, on_result, &result);
+                                  TANDEM_WIRE_FORMAT_F32, NULL, next_port, NULL, on_result, &result);
   return tandem_node_client_build_finish (client, wait_result (&result), &stage->stage,
                                           &stage->port, &stage->memory, error);
 }

@@ -248,6 +248,52 @@ test_chain (Fixture *fixture, gconstpointer data)
   }
 }
 
+/* Activations come as the format has them. */
+static void
+test_format (Fixture *fixture, gconstpointer data)
+{
+  const guint32 offsets[] = { 0, LENGTH };
+  guint width = tandem_model_get_config (fixture->model)->hidden_size;
+  g_autofree float *rows = g_new (float, LENGTH * width);
+  g_autofree guint8 *encoded = g_malloc (LENGTH * (width + 1) * sizeof (float));
+  g_autoptr (TandemBertStage) here =
+      tandem_bert_stage_new (fixture->model, 0, 0, TANDEM_PRECISION_F32, 1,
+                             TANDEM_BERT_STAGE_NONE, NULL);
+  g_autoptr (TandemNodeClient) client = NULL;
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *digest = NULL;
+  gint32 ids[LENGTH];
+  Side src, sink;
+  GstBuffer *got;
+  guint16 port = 0;
+
+  node_start_with (&fixture->nodes[0], NULL, NULL);
+  client = client_new (&fixture->nodes[0]);
+  digest = put_layers (fixture, client, 0, 0);
+  src_new (&src, FALSE);
+  tandem_node_client_build_async (client, digest, 0, 0, TANDEM_PRECISION_F32, 1, NULL,
+                                  TANDEM_WIRE_FORMAT_Q8, NULL, side_port (&src), NULL, on_result,
+                                  &result);
+  tandem_node_client_build_finish (client, wait_result (&result), NULL, &port, NULL, &error);
+  g_assert_no_error (error);
+  tokens_play (fixture, &sink, port);
+  g_assert_cmpint (gst_harness_push (sink.harness, make_tokens (3)), ==, GST_FLOW_OK);
+  got = gst_harness_pull (src.harness);
+  make_ids (3, ids);
+  g_assert_true (tandem_bert_stage_forward_tokens (here, ids, 1, offsets, rows, NULL, NULL));
+  g_assert_cmpint (gst_buffer_memcmp (got, 0, rows, LENGTH * width * sizeof *rows), !=, 0);
+  tandem_rows_encode (TANDEM_ROW_FORMAT_Q8, rows, LENGTH, width, encoded);
+  tandem_rows_decode (TANDEM_ROW_FORMAT_Q8, encoded, LENGTH, width, rows);
+  g_assert_cmpuint (gst_buffer_get_size (got), ==, LENGTH * width * sizeof *rows);
+  g_assert_cmpint (gst_buffer_memcmp (got, 0, rows, LENGTH * width * sizeof *rows), ==, 0);
+  consume (got);
+  side_clear (&sink);
+  side_clear (&src);
+  g_clear_object (&client);
+  node_stop (&fixture->nodes[0]);
+}
+
 /* A file with more layers than are asked for. */
 static void
 test_part_of_file (Fixture *fixture, gconstpointer data)
@@ -426,6 +472,7 @@ main (int argc, char **argv)
   ADD ("describe", NULL, test_describe);
   ADD ("chain/one", GUINT_TO_POINTER (1), test_chain);
   ADD ("chain/two", GUINT_TO_POINTER (2), test_chain);
+  ADD ("format", NULL, test_format);
   ADD ("part-of-file", NULL, test_part_of_file);
   ADD ("stop", NULL, test_stop);
   ADD ("client-dies", NULL, test_client_dies);

@@ -82,7 +82,7 @@ def test_announced():
         wait_for(lambda: 'attic' in browse(hosts[1]), 'attic')
         address, port, facts = browse(hosts[1])['attic']
         assert (address, port) == ('10.77.0.1', node.port)
-        assert facts['node'] == '1.0' and facts['name'] == 'attic', facts
+        assert facts['node'] == '1.1' and facts['name'] == 'attic', facts
         assert facts['memory'] == str(1 << 30) and facts['busy'] == '0', facts
         answer = json.loads(subprocess.run(
             hosts[1].command(sys.executable, '-c', ASK, address, str(port)),
