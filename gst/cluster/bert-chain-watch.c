@@ -153,7 +153,7 @@ on_stage_finished (TandemNodeClient *client, guint stage, guint64 sequences, gui
 
 static void
 on_stage_report (TandemNodeClient *client, guint stage, guint64 sequences, guint64 tokens,
-                 double sequence_rate, double token_rate, gpointer data)
+                 double sequence_rate, double token_rate, double busy, gpointer data)
 {
   BertLeg *leg = find_leg (data, client, stage);
 

@@ -470,7 +470,7 @@ build_remote (BertChain *self, guint stop)
   bert_chain_watch_node (self, stop);
   tandem_node_client_build_async (here->client, self->legs[stop].digest, here->first, here->last,
                                   self->bin->used.precision, here->n_threads,
-                                  &self->route->shape, get_next_host (self, stop),
+                                  &self->route->shape, here->format, get_next_host (self, stop),
                                   self->next_port, self->cancellable, on_built, step);
 }
 
