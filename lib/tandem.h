@@ -52,6 +52,9 @@
 #include "node/tandem-node-error.h"
 #include "node/tandem-node-info.h"
 
+#include "cluster/tandem-cluster.h"
+#include "cluster/tandem-cluster-member.h"
+
 #include "train/tandem-checkpoint.h"
 #include "train/tandem-early-stopping.h"
 #include "train/tandem-learning-curve.h"

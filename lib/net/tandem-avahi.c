@@ -227,6 +227,16 @@ tandem_avahi_is_stopping (TandemAvahi *avahi)
   return g_atomic_int_get (&avahi->stopping) != 0;
 }
 
+/* The same for who looks for nodes. */
+GError *
+tandem_avahi_describe_nodes (int error)
+{
+  return g_error_new (TANDEM_NET_ERROR, TANDEM_NET_ERROR_NO_DISCOVERY,
+      _("Devices cannot be found by mDNS (%s). Start the service avahi-daemon, or list devices as "
+        "host:port: with --nodes, in TANDEM_NODES, or in the file tandem/nodes of your "
+        "configuration folder."), avahi_strerror (error));
+}
+
 /**
  * tandem_avahi_describe: (skip)
  * @error: what avahi_strerror() takes

@@ -22,5 +22,6 @@ void tandem_avahi_stop (TandemAvahi *avahi);
 GSource *tandem_avahi_add_timeout (TandemAvahi *avahi, guint ms, GSourceFunc func, gpointer data);
 gboolean tandem_avahi_is_stopping (TandemAvahi *avahi);
 GError *tandem_avahi_describe (int error);
+GError *tandem_avahi_describe_nodes (int error);
 
 G_END_DECLS

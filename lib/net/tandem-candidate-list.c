@@ -28,6 +28,7 @@ struct _TandemCandidateList
 {
   GPtrArray *peers;             /* GNetworkAddress */
   char *own_instance;
+  TandemCandidateParser parser;
   GTree *seen;                  /* key -> Seen; sorted: the same things give the same list */
 };
 
@@ -64,8 +65,16 @@ tandem_candidate_list_new (GPtrArray *peers, const char *own_instance)
 
   list->peers = g_ptr_array_ref (peers);
   list->own_instance = g_strdup (own_instance);
+  list->parser = tandem_service_info_from_txt;
   list->seen = g_tree_new_full (compare_keys, NULL, g_free, seen_free);
   return list;
+}
+
+/* How records are read, if not as those of stages. */
+void
+tandem_candidate_list_set_parser (TandemCandidateList *list, TandemCandidateParser parser)
+{
+  list->parser = parser;
 }
 
 void
@@ -90,7 +99,7 @@ is_address_usable (const TandemSighting *sighting)
 }
 
 static Seen *
-seen_new (const TandemSighting *sighting)
+seen_new (TandemCandidateList *list, const TandemSighting *sighting)
 {
   Seen *seen = g_new0 (Seen, 1);
   guint port = g_inet_socket_address_get_port (sighting->address);
@@ -98,8 +107,8 @@ seen_new (const TandemSighting *sighting)
   seen->name = tandem_net_make_printable (sighting->name);
   seen->host = tandem_net_make_printable (sighting->host != NULL ? sighting->host : "");
   seen->address = g_object_ref (sighting->address);
-  seen->has_service = tandem_service_info_from_txt (&seen->service, sighting->txt,
-                                                    sighting->txt_size, &seen->problem);
+  seen->has_service = list->parser (&seen->service, sighting->txt, sighting->txt_size,
+                                    &seen->problem);
   seen->identity = seen->has_service
       ? g_strdup_printf ("%s/%s:%u", seen->service.device_id, seen->service.instance, port)
       : g_strdup_printf ("%s/%s:%u", seen->name, seen->host, port);
@@ -134,7 +143,7 @@ tandem_candidate_list_put (TandemCandidateList *list, const char *key,
   old = g_tree_lookup (list->seen, key);
   if (old == NULL && g_tree_nnodes (list->seen) >= TANDEM_CANDIDATE_LIST_MAX_SIGHTINGS)
     return FALSE;
-  seen = seen_new (sighting);
+  seen = seen_new (list, sighting);
   if (seen->has_service && g_strcmp0 (seen->service.instance, list->own_instance) == 0) {
     seen_free (seen);
     return tandem_candidate_list_remove (list, key);

@@ -22,9 +22,14 @@ typedef struct
   gsize txt_size;
 } TandemSighting;
 
+/* Reads a record. */
+typedef gboolean (*TandemCandidateParser) (TandemServiceInfo *info, const guint8 *txt, gsize size,
+                                           GError **error);
+
 typedef struct _TandemCandidateList TandemCandidateList;
 
 TandemCandidateList *tandem_candidate_list_new (GPtrArray *peers, const char *own_instance);
+void tandem_candidate_list_set_parser (TandemCandidateList *list, TandemCandidateParser parser);
 void tandem_candidate_list_free (TandemCandidateList *list);
 gboolean tandem_candidate_list_put (TandemCandidateList *list, const char *key,
                                     const TandemSighting *sighting);

@@ -5,7 +5,7 @@
 
 #include "config.h"
 
-#include "tandem-discovery.h"
+#include "tandem-discovery-private.h"
 
 #include <avahi-client/lookup.h>
 #include <avahi-common/error.h>
@@ -34,6 +34,10 @@ struct _TandemDiscovery
 {
   GObject parent;
 
+  /* set when it is made */
+  const char *type;             /* of what is looked for */
+  GError *(*describe) (int error);
+
   TandemAvahi *avahi;           /* set in start, gone in stop */
 
   /* Avahi's thread, from start to stop */
@@ -48,6 +52,7 @@ struct _TandemDiscovery
   /* lock */
   GPtrArray *candidates;        /* TandemCandidate; replaced, never changed */
   GError *problem;
+  gboolean is_settled;
 };
 
 /* On one interface, for one family of addresses. */
@@ -108,6 +113,19 @@ set_problem (TandemDiscovery *self, GError *problem)
       : self->problem == NULL || !g_str_equal (problem->message, self->problem->message);
   g_clear_error (&self->problem);
   self->problem = problem;
+  g_mutex_unlock (&self->lock);
+  if (changed && !tandem_avahi_is_stopping (self->running))
+    g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
+}
+
+static void
+settle (TandemDiscovery *self)
+{
+  gboolean changed;
+
+  g_mutex_lock (&self->lock);
+  changed = !self->is_settled;
+  self->is_settled = TRUE;
   g_mutex_unlock (&self->lock);
   if (changed && !tandem_avahi_is_stopping (self->running))
     g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
@@ -235,10 +253,12 @@ on_browsed (AvahiServiceBrowser *browser, AvahiIfIndex interface, AvahiProtocol 
       publish_if (self, tandem_candidate_list_remove (self->list, key));
       break;
     case AVAHI_BROWSER_FAILURE:
-      set_problem (self, tandem_avahi_describe (avahi_client_errno (self->client)));
+      set_problem (self, self->describe (avahi_client_errno (self->client)));
+      break;
+    case AVAHI_BROWSER_ALL_FOR_NOW:
+      settle (self);
       break;
     case AVAHI_BROWSER_CACHE_EXHAUSTED:
-    case AVAHI_BROWSER_ALL_FOR_NOW:
       break;
   }
 }
@@ -272,14 +292,15 @@ on_avahi (TandemAvahi *avahi, AvahiClient *client, AvahiClientState state, int e
       if (self->browser != NULL)
         return;
       self->browser = avahi_service_browser_new (client, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC,
-                                                 TANDEM_SERVICE_TYPE, NULL, 0, on_browsed, self);
+                                                 self->type, NULL, 0, on_browsed, self);
       set_problem (self, self->browser != NULL ? NULL
-                   : tandem_avahi_describe (avahi_client_errno (client)));
+                   : self->describe (avahi_client_errno (client)));
       break;
     case AVAHI_CLIENT_FAILURE:
     case AVAHI_CLIENT_CONNECTING:
       stop_browsing (self);
-      set_problem (self, tandem_avahi_describe (error));
+      set_problem (self, self->describe (error));
+      settle (self);
       break;
   }
 }
@@ -320,6 +341,18 @@ tandem_discovery_init (TandemDiscovery *self)
   self->announced = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, announced_free);
 }
 
+static TandemDiscovery *
+make (GPtrArray *listed)
+{
+  TandemDiscovery *self = g_object_new (TANDEM_TYPE_DISCOVERY, NULL);
+
+  self->type = TANDEM_SERVICE_TYPE;
+  self->describe = tandem_avahi_describe;
+  self->list = tandem_candidate_list_new (listed, tandem_device_id_get_instance ());
+  publish (self);
+  return self;
+}
+
 /**
  * tandem_discovery_new:
  * @peers: (nullable): devices as "host:port,host:port"; a port that is not named is
@@ -336,14 +369,42 @@ tandem_discovery_init (TandemDiscovery *self)
 TandemDiscovery *
 tandem_discovery_new (const char *peers, GError **error)
 {
-  g_autoptr (GPtrArray) listed = tandem_peers_collect (peers, error);
+  g_autoptr (GPtrArray) listed = tandem_peers_collect (&tandem_peer_lists_of_stages, peers, error);
+
+  return listed != NULL ? make (listed) : NULL;
+}
+
+/**
+ * tandem_discovery_new_for_nodes: (skip)
+ * @nodes: (nullable): a list, or "@" and the name of a file with one; %NULL: `TANDEM_NODES` and the
+ *   file `tandem/nodes` in the user's configuration folder
+ * @error: return location for %G_IO_ERROR_INVALID_ARGUMENT, or why a file cannot be read
+ *
+ * Returns: (transfer full) (nullable): a discovery of nodes, or %NULL when a list is malformed
+ */
+TandemDiscovery *
+tandem_discovery_new_for_nodes (const char *nodes, GError **error)
+{
+  static const TandemPeerLists lists = { "nodes", "TANDEM_NODES", "nodes",
+                                         TANDEM_DISCOVERY_NODE_PORT };
+  g_autoptr (GPtrArray) listed = NULL;
   TandemDiscovery *self;
 
+  if (nodes == NULL) {
+    listed = tandem_peers_collect (&lists, NULL, error);
+  } else {
+    listed = g_ptr_array_new_with_free_func (g_object_unref);
+    if (!(nodes[0] == '@'
+            ? tandem_peers_read_file (nodes + 1, lists.port, listed, error)
+            : tandem_peers_parse (nodes, lists.property, lists.port, listed, error)))
+      return NULL;
+  }
   if (listed == NULL)
     return NULL;
-  self = g_object_new (TANDEM_TYPE_DISCOVERY, NULL);
-  self->list = tandem_candidate_list_new (listed, tandem_device_id_get_instance ());
-  publish (self);
+  self = make (listed);
+  self->type = TANDEM_DISCOVERY_NODE_TYPE;
+  self->describe = tandem_avahi_describe_nodes;
+  tandem_candidate_list_set_parser (self->list, tandem_service_info_from_node_txt);
   return self;
 }
 
@@ -420,4 +481,15 @@ tandem_discovery_get_problem (TandemDiscovery *discovery)
   problem = discovery->problem != NULL ? g_error_copy (discovery->problem) : NULL;
   g_mutex_unlock (&discovery->lock);
   return problem;
+}
+
+gboolean
+tandem_discovery_is_settled (TandemDiscovery *discovery)
+{
+  gboolean is_settled;
+
+  g_mutex_lock (&discovery->lock);
+  is_settled = discovery->is_settled;
+  g_mutex_unlock (&discovery->lock);
+  return is_settled;
 }

@@ -12,6 +12,9 @@
 
 #include "net/tandem-sender.h"
 
+const TandemPeerLists tandem_peer_lists_of_stages = { "peers", "TANDEM_PEERS", "peers",
+                                                      TANDEM_NET_DEFAULT_PORT };
+
 #define MAX_FILE (64 * 1024)
 #define MAX_HOST 253
 
@@ -32,10 +35,9 @@ is_known (GPtrArray *peers, GNetworkAddress *peer)
 }
 
 static GNetworkAddress *
-parse_one (const char *text)
+parse_one (const char *text, guint16 port)
 {
-  g_autoptr (GSocketConnectable) address =
-      g_network_address_parse (text, TANDEM_NET_DEFAULT_PORT, NULL);
+  g_autoptr (GSocketConnectable) address = g_network_address_parse (text, port, NULL);
   const char *host;
 
   if (address == NULL)
@@ -49,16 +51,18 @@ parse_one (const char *text)
 
 /**
  * tandem_peers_parse: (skip)
- * @text: "host:port" with commas or ends of lines between them; without a port it is
- *   %TANDEM_NET_DEFAULT_PORT. What follows # in a line is a remark
+ * @text: "host:port" with commas or ends of lines between them. What follows # in a line is a
+ *   remark
  * @source: where @text comes from, for the error
+ * @port: the port where none is named
  * @peers: (element-type GNetworkAddress): where to append those that are not in it yet
  * @error: return location for %G_IO_ERROR_INVALID_ARGUMENT
  *
  * Returns: whether @text is a list
  */
 gboolean
-tandem_peers_parse (const char *text, const char *source, GPtrArray *peers, GError **error)
+tandem_peers_parse (const char *text, const char *source, guint16 port, GPtrArray *peers,
+                    GError **error)
 {
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
   guint i, j;
@@ -73,7 +77,7 @@ tandem_peers_parse (const char *text, const char *source, GPtrArray *peers, GErr
 
       if (g_strstrip (items[j])[0] == '\0')
         continue;
-      peer = parse_one (items[j]);
+      peer = parse_one (items[j], port);
       if (peer == NULL) {
         g_autofree char *shown = g_utf8_make_valid (items[j], MIN (strlen (items[j]), 80));
 
@@ -95,10 +99,19 @@ tandem_peers_parse (const char *text, const char *source, GPtrArray *peers, GErr
   return TRUE;
 }
 
-static gboolean
-read_file (GPtrArray *peers, GError **error)
+/**
+ * tandem_peers_read_file: (skip)
+ * @path: the name of a file with a list
+ * @port: the port where none is named
+ * @peers: (element-type GNetworkAddress): where to append those that are not in it yet
+ * @error: return location for %G_IO_ERROR_INVALID_ARGUMENT, %G_IO_ERROR_NOT_FOUND, or why the file
+ *   cannot be read
+ *
+ * Returns: whether the file is a list
+ */
+gboolean
+tandem_peers_read_file (const char *path, guint16 port, GPtrArray *peers, GError **error)
 {
-  g_autofree char *path = g_build_filename (g_get_user_config_dir (), "tandem", "peers", NULL);
   g_autoptr (GFile) file = g_file_new_for_path (path);
   g_autoptr (GFileInputStream) stream = NULL;
   g_autoptr (GError) reason = NULL;
@@ -106,8 +119,6 @@ read_file (GPtrArray *peers, GError **error)
   gsize size;
 
   stream = g_file_read (file, NULL, &reason);
-  if (g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
-    return TRUE;
   if (stream == NULL ||
       !g_input_stream_read_all (G_INPUT_STREAM (stream), text, MAX_FILE + 1, &size, NULL,
                                 &reason)) {
@@ -120,28 +131,36 @@ read_file (GPtrArray *peers, GError **error)
     return FALSE;
   }
   text[size] = '\0';
-  return tandem_peers_parse (text, path, peers, error);
+  return tandem_peers_parse (text, path, port, peers, error);
 }
 
 /**
  * tandem_peers_collect: (skip)
+ * @lists: where lists are
  * @property: (nullable): a list
  * @error: return location for %G_IO_ERROR_INVALID_ARGUMENT, or why the file cannot be read
  *
- * Reads @property, then the environment variable `TANDEM_PEERS`, then the file `tandem/peers` in
- * the user's configuration folder.
+ * Reads @property, then the environment variable, then the file in the user's configuration folder.
  *
  * Returns: (transfer full) (element-type GNetworkAddress): all, each once
  */
 GPtrArray *
-tandem_peers_collect (const char *property, GError **error)
+tandem_peers_collect (const TandemPeerLists *lists, const char *property, GError **error)
 {
   g_autoptr (GPtrArray) peers = g_ptr_array_new_with_free_func (g_object_unref);
-  const char *environment = g_getenv ("TANDEM_PEERS");
+  g_autofree char *path = g_build_filename (g_get_user_config_dir (), "tandem", lists->file, NULL);
+  const char *environment = g_getenv (lists->environment);
+  g_autoptr (GError) reason = NULL;
 
-  if ((property != NULL && !tandem_peers_parse (property, "peers", peers, error)) ||
-      (environment != NULL && !tandem_peers_parse (environment, "TANDEM_PEERS", peers, error)) ||
-      !read_file (peers, error))
+  if ((property != NULL &&
+       !tandem_peers_parse (property, lists->property, lists->port, peers, error)) ||
+      (environment != NULL &&
+       !tandem_peers_parse (environment, lists->environment, lists->port, peers, error)))
     return NULL;
+  if (!tandem_peers_read_file (path, lists->port, peers, &reason) &&
+      !g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_NOT_FOUND)) {
+    g_propagate_error (error, g_steal_pointer (&reason));
+    return NULL;
+  }
   return g_steal_pointer (&peers);
 }

@@ -189,9 +189,9 @@ parse_number (const guint8 *txt, gsize size, const char *key, guint max, guint *
 }
 
 static gboolean
-parse_version (const guint8 *txt, gsize size, TandemServiceInfo *info)
+parse_version (const guint8 *txt, gsize size, const char *key, TandemServiceInfo *info)
 {
-  g_autofree char *value = find (txt, size, "proto");
+  g_autofree char *value = find (txt, size, key);
   g_auto (GStrv) parts = NULL;
   guint64 major, minor;
 
@@ -300,7 +300,7 @@ tandem_service_info_from_txt (TandemServiceInfo *info, const guint8 *txt, gsize 
   if (g_strcmp0 (version, TXT_VERSION) != 0)
     return malformed (error, "txtvers");
   info->kind = TANDEM_FRAME_ANY_KIND;
-  if (!parse_version (txt, size, info))
+  if (!parse_version (txt, size, "proto", info))
     bad = "proto";
   else if (!parse_hex (txt, size, "id", 32, info->device_id))
     bad = "id";
@@ -326,6 +326,44 @@ tandem_service_info_from_txt (TandemServiceInfo *info, const guint8 *txt, gsize 
     else if (!parse_number (txt, size, "capacity", G_MAXUINT16, &info->capacity))
       bad = "capacity";
   }
+  if (bad == NULL)
+    return TRUE;
+  memset (info, 0, sizeof *info);
+  return malformed (error, bad);
+}
+
+/**
+ * tandem_service_info_from_node_txt: (skip)
+ * @info: (out caller-allocates): device, process, name and version of the protocol of nodes; zeros
+ *   otherwise, and on failure
+ * @txt: (array length=size): a TXT record of a node
+ * @size: its bytes
+ * @error: return location for %TANDEM_NET_ERROR_PROTOCOL or %TANDEM_NET_ERROR_TOO_LARGE
+ *
+ * Returns: whether the record is well formed
+ */
+gboolean
+tandem_service_info_from_node_txt (TandemServiceInfo *info, const guint8 *txt, gsize size,
+                                   GError **error)
+{
+  const char *bad = NULL;
+
+  memset (info, 0, sizeof *info);
+  if (size > TANDEM_SERVICE_MAX_TXT) {
+    g_set_error (error, TANDEM_NET_ERROR, TANDEM_NET_ERROR_TOO_LARGE,
+                 _("its announcement is longer than %u bytes"), TANDEM_SERVICE_MAX_TXT);
+    return FALSE;
+  }
+  if (!are_strings_whole (txt, size))
+    bad = "TXT";
+  else if (!parse_version (txt, size, "node", info))
+    bad = "node";
+  else if (!parse_hex (txt, size, "id", 32, info->device_id))
+    bad = "id";
+  else if (!parse_hex (txt, size, "inst", 16, info->instance))
+    bad = "inst";
+  else if (!parse_name (txt, size, info))
+    bad = "name";
   if (bad == NULL)
     return TRUE;
   memset (info, 0, sizeof *info);

@@ -81,6 +81,10 @@ gboolean tandem_service_info_from_txt (TandemServiceInfo *info, const guint8 *tx
                                        GError **error);
 
 TANDEM_API
+gboolean tandem_service_info_from_node_txt (TandemServiceInfo *info, const guint8 *txt,
+                                            gsize size, GError **error);
+
+TANDEM_API
 gboolean tandem_service_info_check (const TandemServiceInfo *info, const TandemStreamInfo *stream,
                                     GError **error);
 

@@ -181,7 +181,7 @@ reserve (Build *self, GError **error)
   if (limit > 0) {
     left = limit > node->memory_used ? limit - node->memory_used : 0;
   } else {
-    limit = left = tandem_node_get_available_memory ();
+    limit = left = tandem_get_available_memory ();
   }
   if (self->memory > left) {
     g_autofree char *rest = g_format_size (left);

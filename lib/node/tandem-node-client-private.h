@@ -40,7 +40,8 @@ struct _TandemNodeClient
   GObject parent;
 
   GMainContext *context;
-  char *host;
+  char *host;                   /* as it was given, for messages */
+  char *address;                /* (nullable): of the connection */
   guint16 port;
   TandemLink *link;             /* (nullable) */
   TandemControlChannel *channel;        /* (nullable): NULL when it has ended */

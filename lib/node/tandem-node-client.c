@@ -6,6 +6,9 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "net/tandem-candidate.h"
+#include "net/tandem-host.h"
+
 #define HANDSHAKE_TIMEOUT_MS 5000
 #define CONNECT_TIMEOUT_MS 10000
 /* Of a node that has not shown the key. */
@@ -48,6 +51,7 @@ tandem_node_client_finalize (GObject *object)
   g_hash_table_unref (self->pending);
   g_clear_error (&self->refusal);
   g_free (self->host);
+  g_free (self->address);
   g_main_context_unref (self->context);
   G_OBJECT_CLASS (tandem_node_client_parent_class)->finalize (object);
 }
@@ -401,6 +405,17 @@ typedef struct
 } Connecting;
 
 static void
+note_address (TandemNodeClient *self, GSocketConnection *connection)
+{
+  g_autoptr (GSocketAddress) remote = g_socket_connection_get_remote_address (connection, NULL);
+
+  if (!G_IS_INET_SOCKET_ADDRESS (remote))
+    return;
+  self->address = tandem_host_from_address (remote);
+  self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (remote));
+}
+
+static void
 on_connected (GObject *source, GAsyncResult *result, gpointer data)
 {
   const TandemFrameLimits limits = { .max_sequences = 1 };
@@ -410,10 +425,12 @@ on_connected (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (TandemClusterKey) key = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (GSocketConnection) connection =
-      g_socket_client_connect_to_host_finish (G_SOCKET_CLIENT (source), result, &error);
+      g_socket_client_connect_finish (G_SOCKET_CLIENT (source), result, &error);
 
   if (self->connecting == NULL)
     return;
+  if (connection != NULL)
+    note_address (self, connection);
   if (connection != NULL)
     key = choose_key (self, connection, given, connecting->insecure, &error);
   if (error == NULL)
@@ -449,25 +466,13 @@ connecting_cancelled (GCancellable *cancellable, gpointer data)
   g_source_set_ready_time (data, 0);
 }
 
-/**
- * tandem_node_client_connect_async:
- * @host: a name or an address
- * @port: its TCP port, usually %TANDEM_NODE_DEFAULT_PORT
- * @key: (nullable): the cluster key; %NULL: on loopback none, beyond it that of
- *   tandem_cluster_key_load_default()
- * @insecure: whether to do without a key beyond loopback
- * @cancellable: (nullable): a cancellable
- * @callback: called when the node has answered, or after 10 seconds
- * @user_data: for @callback
- *
- * Connects to a node.
- */
-void
-tandem_node_client_connect_async (const char *host, guint16 port, TandemClusterKey *key,
-                                  gboolean insecure, GCancellable *cancellable,
-                                  GAsyncReadyCallback callback, gpointer user_data)
+static void
+connect_to (GSocketConnectable *to, const char *host, guint16 port, TandemClusterKey *key,
+            gboolean insecure, GCancellable *cancellable, GAsyncReadyCallback callback,
+            gpointer user_data)
 {
-  g_autoptr (TandemNodeClient) self = g_object_new (TANDEM_TYPE_NODE_CLIENT, NULL);
+  g_autoptr (TandemNodeClient) self
+ = g_object_new (TANDEM_TYPE_NODE_CLIENT, NULL);
   g_autoptr (GSocketClient) client = g_socket_client_new ();
   Connecting *connecting = g_new0 (Connecting, 1);
 
@@ -487,10 +492,124 @@ tandem_node_client_connect_async (const char *host, guint16 port, TandemClusterK
   connecting->key = key != NULL ? g_object_ref (key) : NULL;
   connecting->insecure = insecure;
   g_socket_client_set_enable_proxy (client, FALSE);
-  g_socket_client_connect_to_host_async (client, host, port, cancellable, on_connected,
-                                         connecting);
+  g_socket_client_connect_async (client, to, cancellable, on_connected, connecting);
 }
 
+/**
+ * tandem_node_client_connect_async:
+ * @host: a name or an address
+ * @port: its TCP port, usually %TANDEM_NODE_DEFAULT_PORT
+ * @key: (nullable): the cluster key; %NULL: on loopback none, beyond it that of
+ *   tandem_cluster_key_load_default()
+ * @insecure: whether to do without a key beyond loopback
+ * @cancellable: (nullable): a cancellable
+ * @callback: called when the node has answered, or after 10 seconds
+ * @user_data: for @callback
+ *
+ * Connects to a node.
+ */
+void
+tandem_node_client_connect_async (const char *host, guint16 port, TandemClusterKey *key,
+                                  gboolean insecure, GCancellable *cancellable,
+                                  GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr (GSocketConnectable) to = g_network_address_new (host, port);
+
+  connect_to (to, host, port, key, insecure, cancellable, callback, user_data);
+}
+
+/**
+ * tandem_node_client_connect_to_async:
+ * @to: whom to connect to, perhaps at one of several addresses, as a #TandemCandidate
+ * @key: (nullable): as of tandem_node_client_connect_async()
+ * @insecure: whether to do without a key beyond loopback
+ * @cancellable: (nullable): a cancellable
+ * @callback: called when the node has answered, or after 10 seconds; it is to call
+ *   tandem_node_client_connect_finish()
+ * @user_data: for @callback
+ *
+ * Connects to a node at the first of its addresses that takes a connection.
+ */
+void
+tandem_node_client_connect_to_async (GSocketConnectable *to, TandemClusterKey *key,
+                                     gboolean insecure, GCancellable *cancellable,
+                                     GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autofree char *host = NULL;
+  guint16 port = 0;
+
+  g_return_if_fail (G_IS_SOCKET_CONNECTABLE (to));
+
+  if (TANDEM_IS_CANDIDATE (to)) {
+    host = tandem_candidate_get_host (TANDEM_CANDIDATE (to));
+    port = tandem_candidate_get_port (TANDEM_CANDIDATE (to));
+  } else {
+    host = g_socket_connectable_to_string (to);
+  }
+  connect_to (to, host, port, key, insecure, cancellable, callback, user_data);
+}
+
+/**
+ * tandem_node_client_get_address:
+ * @self: a client that was connected
+ *
+ * Returns: (nullable): the address of the node that the connection goes to, which other devices of
+ *   the same network may use
+ */
+const char *
+tandem_node_client_get_address (TandemNodeClient *self)
+{
+  g_return_val_if_fail (TANDEM_IS_NODE_CLIENT (self), NULL);
+
+  return self->address;
+}
+
+/**
+ * tandem_node_client_get_port:
+ * @self: a client
+ *
+ * Returns: the TCP port of the node
+ */
+guint16
+tandem_node_client_get_port (TandemNodeClient *self)
+{
+  g_return_val_if_fail (TANDEM_IS_NODE_CLIENT (self), 0);
+
+  return self->port;
+}
+
+/**
+ * tandem_node_client_dup_local_address:
+ * @self: a client
+ *
+ * Returns: (transfer full) (nullable): the address of this device that the connection comes from,
+ *   or %NULL when there is no connection
+ */
+char *
+tandem_node_client_dup_local_address (TandemNodeClient *self)
+{
+  g_autoptr (GSocketAddress) local = NULL;
+
+  g_return_val_if_fail (TANDEM_IS_NODE_CLIENT (self), NULL);
+
+  if (self->link != NULL)
+    local = g_socket_get_local_address (tandem_link_get_socket (self->link), NULL);
+  return local != NULL ? tandem_host_from_address (local) : NULL;
+}
+
+/**
+ * tandem_node_client_is_occupied:
+ * @self: a client
+ *
+ * Returns: whether a file or data that is timed is on its way, so that other answers may take long
+ */
+gboolean
+tandem_node_client_is_occupied (TandemNodeClient *self)
+{
+  g_return_val_if_fail (TANDEM_IS_NODE_CLIENT (self), FALSE);
+
+  return self->sending != NULL || self->timing != NULL;
+}
 /**
  * tandem_node_client_connect_finish:
  * @result: what the callback got

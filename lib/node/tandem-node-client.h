@@ -32,6 +32,11 @@ void tandem_node_client_connect_async (const char *host, guint16 port, TandemClu
                                        GAsyncReadyCallback callback, gpointer user_data);
 
 TANDEM_API
+void tandem_node_client_connect_to_async (GSocketConnectable *to, TandemClusterKey *key,
+                                          gboolean insecure, GCancellable *cancellable,
+                                          GAsyncReadyCallback callback, gpointer user_data);
+
+TANDEM_API
 TandemNodeClient *tandem_node_client_connect_finish (GAsyncResult *result, GError **error);
 
 TANDEM_API
@@ -39,6 +44,18 @@ void tandem_node_client_close (TandemNodeClient *self);
 
 TANDEM_API
 gboolean tandem_node_client_is_open (TandemNodeClient *self);
+
+TANDEM_API
+const char *tandem_node_client_get_address (TandemNodeClient *self);
+
+TANDEM_API
+guint16 tandem_node_client_get_port (TandemNodeClient *self);
+
+TANDEM_API
+char *tandem_node_client_dup_local_address (TandemNodeClient *self);
+
+TANDEM_API
+gboolean tandem_node_client_is_occupied (TandemNodeClient *self);
 
 TANDEM_API
 void tandem_node_client_ping_async (TandemNodeClient *self, GCancellable *cancellable,

@@ -7,8 +7,9 @@
 #include "tandem-node-private.h"
 
 #include <glib/gi18n-lib.h>
-#include <net/if.h>
 #include <string.h>
+
+#include "net/tandem-host.h"
 
 /* Requests that wait for their answers. */
 #define MAX_REQUESTS 16
@@ -172,29 +173,10 @@ tandem_node_connection_send (TandemNodeConnection *self, JsonBuilder *json)
 char *
 tandem_node_connection_get_peer_host (TandemNodeConnection *self)
 {
-  static const guint8 mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
   g_autoptr (GSocketAddress) remote =
       g_socket_get_remote_address (tandem_link_get_socket (self->link), NULL);
-  g_autoptr (GInetAddress) plain = NULL;
-  GInetSocketAddress *inet;
-  GInetAddress *address;
-  const guint8 *bytes;
-  char name[IF_NAMESIZE];
-  g_autofree char *text = NULL;
 
-  if (!G_IS_INET_SOCKET_ADDRESS (remote))
-    return NULL;
-  inet = G_INET_SOCKET_ADDRESS (remote);
-  address = g_inet_socket_address_get_address (inet);
-  bytes = g_inet_address_to_bytes (address);
-  if (g_inet_address_get_family (address) == G_SOCKET_FAMILY_IPV6 &&
-      memcmp (bytes, mapped, sizeof mapped) == 0)
-    address = plain = g_inet_address_new_from_bytes (bytes + 12, G_SOCKET_FAMILY_IPV4);
-  text = g_inet_address_to_string (address);
-  if (g_inet_address_get_is_link_local (address) &&
-      if_indextoname (g_inet_socket_address_get_scope_id (inet), name) != NULL)
-    return g_strdup_printf ("%s%%%s", text, name);
-  return g_steal_pointer (&text);
+  return remote != NULL ? tandem_host_from_address (remote) : NULL;
 }
 
 /* --- what comes in --- */

@@ -36,9 +36,9 @@ get_total_memory (void)
   return (guint64) MAX (sysconf (_SC_PHYS_PAGES), 0) * (guint64) MAX (sysconf (_SC_PAGESIZE), 0);
 }
 
-/* What programs can still take without swapping, as far as the system knows. */
+
 guint64
-tandem_node_get_available_memory (void)
+tandem_get_available_memory (void)
 {
   guint64 available = read_memory ("MemAvailable");
 
@@ -59,7 +59,7 @@ add_memory (JsonBuilder *json, TandemNode *node)
   json_builder_set_member_name (json, "memory");
   json_builder_begin_object (json);
   tandem_node_add_number (json, "total", get_total_memory ());
-  tandem_node_add_number (json, "available", tandem_node_get_available_memory ());
+  tandem_node_add_number (json, "available", tandem_get_available_memory ());
   tandem_node_add_number (json, "limit", node->memory_limit);
   tandem_node_add_number (json, "used", node->memory_used);
   json_builder_end_object (json);

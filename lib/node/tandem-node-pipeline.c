@@ -329,7 +329,7 @@ on_report (gpointer data)
     return G_SOURCE_REMOVE;
   }
   json = tandem_node_connection_begin_event ("load");
-  tandem_node_add_number (json, "memory_available", tandem_node_get_available_memory ());
+  tandem_node_add_number (json, "memory_available", tandem_get_available_memory ());
   json_builder_set_member_name (json, "stages");
   json_builder_begin_array (json);
   for (i = 0; i < self->pipelines->len; i++)

@@ -10,6 +10,7 @@
 #include "model/tandem-bert-stage.h"
 #include "net/tandem-advertiser.h"
 #include "net/tandem-link.h"
+#include "node/tandem-available-memory.h"
 #include "node/tandem-control-channel.h"
 #include "node/tandem-node.h"
 #include "node/tandem-stage-cache.h"
@@ -166,7 +167,6 @@ const char *tandem_node_get_digest (const TandemPlaceObject *in);
 /* tandem-node-describe.c */
 void tandem_node_describe (TandemNodeRequest *request, const TandemPlaceObject *in);
 char **tandem_node_make_facts (TandemNode *self);
-guint64 tandem_node_get_available_memory (void);
 
 /* tandem-node-put.c */
 void tandem_node_have (TandemNodeRequest *request, const TandemPlaceObject *in);

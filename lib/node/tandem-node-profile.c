@@ -322,7 +322,7 @@ static gboolean
 read_request (Measure *self, const TandemPlaceObject *in)
 {
   TandemNode *node = self->request->connection->node;
-  guint64 available = tandem_node_get_available_memory (), threads;
+  guint64 available = tandem_get_available_memory (), threads;
   const char *config = get_config (in);
 
   self->seconds = TANDEM_PROFILE_SECONDS;

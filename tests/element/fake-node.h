@@ -14,7 +14,7 @@ typedef struct
 {
   const char *request;
   /* What stands behind "reply": members that begin with a comma. NULL: it never answers.
-   * "take:..." answers so behind all data that was announced, "flood" sends more than was asked for,
+   * "honest" takes or sends what is timed as a node does, "take:..." answers so behind all data that was announced, "flood" sends more than was asked for,
    * "leave" ends the connection. */
   const char *answer;
 } FakeAnswer;
@@ -84,6 +84,43 @@ fake_take (GInputStream *in, GOutputStream *out, gint64 id, gint64 size)
   return TRUE;
 }
 
+/* The data of "receive" or "send", and the answer. */
+static inline gboolean
+fake_be_honest (GInputStream *in, GOutputStream *out, gint64 id, gint64 size, gboolean is_in)
+{
+  g_autofree guint8 *noise = g_malloc0 (65536);
+  g_autofree char *text =
+      g_strdup_printf ("{\"event\":\"continue\",\"request\":%" G_GINT64_FORMAT ",\"offset\":0}", id);
+  gint64 first = 0, done = 0, begun = 0;
+
+  if (is_in && !fake_write (out, 'J', text, strlen (text)))
+    return FALSE;
+  while (done < size) {
+    gint64 n = MIN (done == 0 ? 16384 : 65536, size - done);
+    char kind = 'D';
+
+    if (is_in) {
+      g_autoptr (GBytes) bytes = fake_read (in, &kind);
+
+      if (bytes == NULL)
+        return FALSE;
+      n = kind == 'D' ? (gint64) g_bytes_get_size (bytes) : 0;
+    } else if (!fake_write (out, 'D', noise, n)) {
+      return FALSE;
+    }
+    if (done == 0 && n > 0) {
+      first = n;
+      begun = g_get_monotonic_time ();
+    }
+    done += n;
+  }
+  g_free (text);
+  text = g_strdup_printf ("{\"reply\":%" G_GINT64_FORMAT ",\"bytes\":%" G_GINT64_FORMAT
+                          ",\"seconds\":0.%06" G_GINT64_FORMAT "}", id, size - first,
+                          (g_get_monotonic_time () - begun) % G_USEC_PER_SEC);
+  return fake_write (out, 'J', text, strlen (text));
+}
+
 static inline void
 fake_flood (GOutputStream *out)
 {
@@ -116,6 +153,9 @@ fake_answer (FakeNode *self, GInputStream *in, GOutputStream *out, GBytes *messa
     return TRUE;
   if (g_str_equal (answer, "leave"))
     return FALSE;
+  if (g_str_equal (answer, "honest"))
+    return fake_be_honest (in, out, id, json_object_get_int_member (object, "bytes"),
+                           g_str_equal (one->request, "receive"));
   if (g_str_equal (answer, "flood"))
     fake_flood (out);
   if (g_str_has_prefix (answer, "take:")) {

@@ -41,6 +41,11 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     gst_init (NULL, NULL);
     g_once_init_leave (&once, 1);
   }
+  if (tandem_service_info_from_node_txt (&info, data, size, NULL)) {
+    g_assert_cmpuint (strlen (info.device_id), ==, 32);
+    g_assert_cmpuint (strlen (info.instance), ==, 16);
+    g_assert_true (g_utf8_validate (info.name, -1, NULL));
+  }
   if (tandem_service_info_from_txt (&info, data, size, &error))
     check (&info);
   else

@@ -19,7 +19,7 @@ make_peers (const char *text)
   GPtrArray *peers = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (tandem_peers_parse (text, "test", peers, &error));
+  g_assert_true (tandem_peers_parse (text, "test", TANDEM_NET_DEFAULT_PORT, peers, &error));
   g_assert_no_error (error);
   return peers;
 }
@@ -59,7 +59,7 @@ test_bad_peers (void)
   guint i;
 
   for (i = 0; i < G_N_ELEMENTS (bad); i++) {
-    if (tandem_peers_parse (bad[i], "here", peers, &error))
+    if (tandem_peers_parse (bad[i], "here", TANDEM_NET_DEFAULT_PORT, peers, &error))
       g_error ("\"%s\" got through", bad[i]);
     g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
     g_assert_true (g_str_has_prefix (error->message, "here: "));
@@ -68,7 +68,7 @@ test_bad_peers (void)
   g_assert_cmpuint (peers->len, ==, 0);
   for (i = 0; i <= TANDEM_PEERS_MAX; i++)
     g_string_append_printf (many, "pi%u,", i);
-  g_assert_false (tandem_peers_parse (many->str, "here", peers, &error));
+  g_assert_false (tandem_peers_parse (many->str, "here", TANDEM_NET_DEFAULT_PORT, peers, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
 }
 
@@ -84,20 +84,20 @@ test_sources (void)
   g_assert_cmpint (g_mkdir_with_parents (folder, 0700), ==, 0);
   g_assert_true (g_file_set_contents (path, "c:3 # three\nb:2\n", -1, NULL));
   g_setenv ("TANDEM_PEERS", "b:2,a:1", TRUE);
-  peers = tandem_peers_collect ("a:1", &error);
+  peers = tandem_peers_collect (&tandem_peer_lists_of_stages, "a:1", &error);
   g_assert_no_error (error);
   g_assert_cmpuint (peers->len, ==, 3);
   check_peer (peers, 0, "a", 1);
   check_peer (peers, 1, "b", 2);
   check_peer (peers, 2, "c", 3);
   g_assert_true (g_file_set_contents (path, "c\0:3", 4, NULL));
-  g_assert_null (tandem_peers_collect (NULL, &error));
+  g_assert_null (tandem_peers_collect (&tandem_peer_lists_of_stages, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
   g_assert_nonnull (strstr (error->message, path));
   g_clear_error (&error);
   g_unlink (path);
   g_setenv ("TANDEM_PEERS", ":", TRUE);
-  g_assert_null (tandem_peers_collect (NULL, &error));
+  g_assert_null (tandem_peers_collect (&tandem_peer_lists_of_stages, NULL, &error));
   g_assert_true (g_str_has_prefix (error->message, "TANDEM_PEERS: "));
   g_unsetenv ("TANDEM_PEERS");
 }
