@@ -16,6 +16,10 @@ typedef struct
   guint16 port;
   gint64 reported;              /* when the node said last how its stage gets on */
   gboolean is_silent;
+  /* The bin's lock: how long it computed, and for how much; what of it was looked at. */
+  double busy, old_busy;
+  guint64 n_sequences, old_sequences;
+  gint64 began;                 /* here: when the micro-batch came that is computed */
   gulong signals[4];
 } BertLeg;
 
@@ -54,5 +58,7 @@ void bert_chain_fail (BertChain *self, TandemNodeClient *blamed, const GError *e
 void bert_chain_watch_start (BertChain *self);
 void bert_chain_watch_node (BertChain *self, guint stop);
 void bert_chain_watch_stop (BertChain *self);
+/* Counts how long a stage on this device computes. */
+void bert_chain_watch_stage (BertChain *self, guint stop, GstElement *stage);
 
 G_END_DECLS

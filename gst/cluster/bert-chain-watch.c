@@ -15,6 +15,9 @@
 /* A chain whose nodes say that they run, and that gives no answer, is of no use either. */
 #define STALL_US (20 * G_USEC_PER_SEC)
 
+/* Of fewer it is not said how long they took. */
+#define LEAST_SEQUENCES 32
+
 GQuark
 bert_chain_quark (void)
 {
@@ -157,8 +160,13 @@ on_stage_report (TandemNodeClient *client, guint stage, guint64 sequences, guint
 {
   BertLeg *leg = find_leg (data, client, stage);
 
-  if (leg != NULL)
-    leg->reported = g_get_monotonic_time ();
+  if (leg == NULL)
+    return;
+  leg->reported = g_get_monotonic_time ();
+  g_mutex_lock (&((BertChain *) data)->bin->lock);
+  leg->n_sequences = busy >= 0 ? sequences : 0;
+  leg->busy = busy;
+  g_mutex_unlock (&((BertChain *) data)->bin->lock);
 }
 
 void
@@ -171,6 +179,78 @@ bert_chain_watch_node (BertChain *self, guint stop)
   signals[1] = g_signal_connect (client, "stage-failed", G_CALLBACK (on_stage_failed), self);
   signals[2] = g_signal_connect (client, "stage-finished", G_CALLBACK (on_stage_finished), self);
   signals[3] = g_signal_connect (client, "stage-report", G_CALLBACK (on_stage_report), self);
+}
+
+/* --- how long it takes --- */
+
+typedef struct
+{
+  BertChain *chain;             /* borrowed: it is longer there than its elements run */
+  guint stop;
+} Clock;
+
+static GstPadProbeReturn
+on_input (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  Clock *clock = data;
+  BertChain *self = clock->chain;
+  BertLeg *leg = &self->legs[clock->stop];
+  TandemBatchMeta *meta = tandem_buffer_get_batch_meta (GST_PAD_PROBE_INFO_BUFFER (info));
+
+  g_mutex_lock (&self->bin->lock);
+  leg->n_sequences += meta != NULL ? meta->n_sequences : 0;
+  leg->began = g_get_monotonic_time ();
+  g_mutex_unlock (&self->bin->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+static GstPadProbeReturn
+on_output (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  Clock *clock = data;
+  BertChain *self = clock->chain;
+  BertLeg *leg = &self->legs[clock->stop];
+
+  g_mutex_lock (&self->bin->lock);
+  leg->busy += (double) (g_get_monotonic_time () - leg->began) / G_USEC_PER_SEC;
+  g_mutex_unlock (&self->bin->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+static void
+add_probe (BertChain *self, guint stop, GstElement *stage, const char *name,
+           GstPadProbeCallback func)
+{
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (stage, name);
+  Clock *clock = g_new (Clock, 1);
+
+  clock->chain = self;
+  clock->stop = stop;
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, func, clock, g_free);
+}
+
+void
+bert_chain_watch_stage (BertChain *self, guint stop, GstElement *stage)
+{
+  add_probe (self, stop, stage, "sink", on_input);
+  add_probe (self, stop, stage, "src", on_output);
+}
+
+gboolean
+bert_chain_take_seconds (BertChain *self, guint stop, double *seconds)
+{
+  BertLeg *leg = &self->legs[stop];
+  guint64 n;
+
+  g_mutex_lock (&self->bin->lock);
+  n = leg->n_sequences - MIN (leg->old_sequences, leg->n_sequences);
+  *seconds = n > 0 ? (leg->busy - leg->old_busy) / n : 0;
+  if (n >= LEAST_SEQUENCES) {
+    leg->old_sequences = leg->n_sequences;
+    leg->old_busy = leg->busy;
+  }
+  g_mutex_unlock (&self->bin->lock);
+  return n >= LEAST_SEQUENCES && *seconds > 0;
 }
 
 /* --- silence --- */

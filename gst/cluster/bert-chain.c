@@ -176,9 +176,12 @@ bert_chain_unmake (BertChain *self)
   for (i = 0; i < self->route->n_stops; i++) {
     BertLeg *leg = &self->legs[i];
 
-    if (leg->stage == 0 || leg->is_silent ||
-        !tandem_node_client_is_open (self->route->stops[i].client))
+    if (leg->stage == 0 || !tandem_node_client_is_open (self->route->stops[i].client))
       continue;
+    if (leg->is_silent) {       /* it hears of it when it goes on, and is not waited for */
+      tandem_node_client_stop_async (self->route->stops[i].client, leg->stage, NULL, NULL, NULL);
+      continue;
+    }
     enter (self);
     tandem_node_client_stop_async (self->route->stops[i].client, leg->stage, cancellable,
                                    on_stopped, self);
@@ -579,6 +582,8 @@ start_segment (GTask *task, gpointer source_object, gpointer data, GCancellable 
     g_task_return_error (task, error);
     return;
   }
+  if (stage != NULL)
+    bert_chain_watch_stage (segment->chain, segment->stop - segment->chain->route->stops, stage);
   ok = stage != NULL ? gst_element_link_many (source, stage, sink, NULL)
                      : gst_element_link (source, sink);
   g_assert (ok);

@@ -9,6 +9,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   char *name;                   /* of the device, for people */
+  char *key;                    /* (nullable): of the member of the cluster */
   TandemNodeClient *client;     /* (nullable): NULL is this device */
   char *host;                   /* (nullable): where this device reaches it */
   guint first, last;
@@ -22,6 +23,7 @@ typedef struct
   guint n_stops;
   BertStop *stops;
   double predicted;             /* sequences a second; 0: not known */
+  double cost;                  /* seconds that moving to it takes */
   TandemBatchShape shape;       /* the largest micro-batch that it is made for */
 } BertRoute;
 
@@ -72,6 +74,10 @@ guint64 bert_chain_get_n_answered (BertChain *self);
 gboolean bert_chain_fits (BertChain *self, const TandemBatchShape *shape);
 /* When it answered, or was fed again after it had answered all; 0: it was never asked. */
 gint64 bert_chain_get_progress (BertChain *self);
+
+/* In the worker's thread: seconds that a stop computed for a sequence lately; FALSE: not known, or not
+ * since it was asked for last. */
+gboolean bert_chain_take_seconds (BertChain *self, guint stop, double *seconds);
 
 /* From handle_message(), in any thread: an element of the chain had this error. */
 void bert_chain_element_failed (BertChain *self, const GError *error);

@@ -28,6 +28,13 @@ BertRoute *bert_planner_choose (BertPlanner *self, const TandemBatchShape *shape
 gboolean bert_planner_fits_here (BertPlanner *self, const TandemBatchShape *shape,
                                  GError **error);
 
+/* What a route would do, as far as it is known now: sequences a second, or the inverse of the latency;
+ * 0: it cannot be used or nothing is known. */
+double bert_planner_evaluate (BertPlanner *self, const BertRoute *route);
+
+/* Learns from how long the stages of a chain take. */
+void bert_planner_measure (BertPlanner *self, BertChain *chain);
+
 /* A node failed: it is not asked for a while, longer each time. */
 void bert_planner_blame (BertPlanner *self, TandemNodeClient *client, const GError *error);
 

@@ -4,8 +4,6 @@
 
 #include "bert-chain.h"
 
-#include <glib/gi18n-lib.h>
-
 BertRoute *
 bert_route_new (guint n_stops)
 {
@@ -21,7 +19,7 @@ bert_route_new_local (GstBertBin *bin)
 {
   BertRoute *self = bert_route_new (1);
 
-  self->stops[0].name = g_strdup (_("this device"));
+  self->stops[0].name = g_strdup (g_get_host_name ());
   self->stops[0].last = tandem_model_get_config (bin->model)->n_layers - 1;
   self->stops[0].n_threads = bin->used.n_threads;
   return self;
@@ -34,6 +32,7 @@ bert_route_free (BertRoute *self)
 
   for (i = 0; i < self->n_stops; i++) {
     g_free (self->stops[i].name);
+    g_free (self->stops[i].key);
     g_free (self->stops[i].host);
     g_clear_object (&self->stops[i].client);
   }

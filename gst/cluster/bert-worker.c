@@ -12,6 +12,7 @@
 
 #include "bert-chain.h"
 #include "bert-planner.h"
+#include "cluster/tandem-mover.h"
 
 #define GST_CAT_DEFAULT gst_bert_bin_debug
 GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
@@ -41,6 +42,10 @@ struct _BertWorker
   GSource *begin, *drain, *retry, *give_up;     /* (nullable) */
   GError *trouble;              /* (nullable): why there is no current chain */
   char *reason;                 /* (nullable): of the next move */
+  TandemMover mover;
+  guint64 counted;              /* sequences that current had answered when it was looked at */
+  gint64 counted_at;            /* 0: its rate is not known yet */
+  double rate;                  /* sequences a second, of the current chain */
 };
 
 static void consider (BertWorker *self);
@@ -87,7 +92,8 @@ tell_plan (BertWorker *self, BertChain *chain)
       gst_message_new_element (GST_OBJECT (self->bin),
           gst_structure_new ("tandem-plan", "placement", G_TYPE_STRING, text,
                              "devices", G_TYPE_UINT, route->n_stops,
-                             "predicted", G_TYPE_DOUBLE, route->predicted, NULL)));
+                             "predicted", G_TYPE_DOUBLE, route->predicted,
+                             "measured", G_TYPE_DOUBLE, self->rate, NULL)));
 }
 
 /* to: (nullable): nobody yet */
@@ -152,6 +158,8 @@ switch_to (BertWorker *self, BertChain **chain)
     tell_moved (self, self->reason != NULL ? self->reason : _("another placement"),
                 self->current);
   g_clear_pointer (&self->reason, g_free);
+  self->counted_at = 0;
+  self->rate = 0;
   tell_plan (self, self->current);
   end_chain (self, &old);
 }
@@ -319,9 +327,37 @@ on_give_up (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* Once a second: how many results came, and how long the stages took for them. */
+static void
+look_at_rate (BertWorker *self)
+{
+  gint64 now = g_get_monotonic_time ();
+  guint64 n;
+  double rate;
+
+  if (self->current == NULL)
+    return;
+  g_mutex_lock (&self->bin->lock);
+  n = bert_chain_get_n_answered (self->current);
+  g_mutex_unlock (&self->bin->lock);
+  bert_planner_measure (self->planner, self->current);
+  if (self->counted_at != 0 && n > self->counted) {
+    rate = (double) (n - self->counted) * G_USEC_PER_SEC / (now - self->counted_at);
+    /* What it does when it has found its pace. */
+    if (self->rate == 0) {
+      self->rate = rate;
+      tell_plan (self, self->current);
+    }
+    self->rate = (self->rate + rate) / 2;
+  }
+  self->counted = n;
+  self->counted_at = n > 0 ? now : 0;
+}
+
 static gboolean
 on_retry (gpointer data)
 {
+  look_at_rate (data);
   consider (data);
   return G_SOURCE_CONTINUE;
 }
@@ -347,6 +383,26 @@ static gboolean
 must_move (BertWorker *self, const TandemBatchShape *shape)
 {
   return !bert_chain_fits (self->current, shape);
+}
+
+/* A placement that is given is moved to as soon as it can be had. */
+static gboolean
+is_worth_it (BertWorker *self, const BertRoute *route)
+{
+  const BertRoute *here = bert_chain_get_route (self->current);
+  gint64 now = g_get_monotonic_time ();
+  double current, candidate;
+
+  if (bert_route_is_equal (route, here))
+    return FALSE;
+  if (self->bin->used.placement != NULL)
+    return !bert_route_is_local (route) || bert_route_is_local (here);
+  current = bert_planner_evaluate (self->planner, here);
+  candidate = bert_planner_evaluate (self->planner, route);
+  if (!tandem_mover_decide (&self->mover, current, candidate, route->cost, now))
+    return FALSE;
+  tandem_mover_moved (&self->mover, now);
+  return TRUE;
 }
 
 static void
@@ -392,7 +448,7 @@ consider (BertWorker *self)
   if (self->current != NULL) {
     if (must_move (self, &shape))
       set_reason (self, _("larger micro-batches"));
-    else if (bert_route_is_equal (route, bert_chain_get_route (self->current)))
+    else if (!is_worth_it (self, route))
       return;
     begin_next (self, g_steal_pointer (&route), &shape);
   } else if (is_here) {

@@ -102,8 +102,16 @@ get_refusal (GstBertBin *self)
 static void
 note_shape (GstBertBin *self, const TandemBatchMeta *meta)
 {
-  guint n_tokens = tandem_batch_meta_get_n_rows (meta);
+  guint n_tokens = tandem_batch_meta_get_n_rows (meta), i;
 
+  self->n_batches++;
+  self->sum.n_sequences += meta->n_sequences;
+  self->sum.n_tokens += n_tokens;
+  for (i = 0; i < meta->n_sequences; i++) {
+    guint64 length = meta->offsets[i + 1] - meta->offsets[i];
+
+    self->sum.n_squares += length * length;
+  }
   if (meta->n_sequences <= self->largest.n_sequences && n_tokens <= self->largest.n_tokens)
     return;
   self->largest.n_sequences = MAX (self->largest.n_sequences, meta->n_sequences);

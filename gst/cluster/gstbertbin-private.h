@@ -53,6 +53,8 @@ struct _GstBertBin
   TandemAnswerBook *book;
   BertChain *fed;               /* (nullable) borrowed: who is asked */
   TandemBatchShape largest;     /* of the micro-batches so far */
+  TandemBatchShape sum;         /* of all of them */
+  guint64 n_batches;
   gboolean drains;              /* the worker waits until all that was asked is answered */
   gboolean takes;               /* the sink pad is active and not flushing */
   gboolean gives;               /* so is the source pad */

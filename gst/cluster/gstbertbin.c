@@ -373,7 +373,8 @@ gst_bert_bin_start (GstBertBin *self)
   self->has_failed = self->drains = FALSE;
   g_atomic_int_set (&self->was_told, 0);
   self->flow = GST_FLOW_OK;
-  self->largest = (TandemBatchShape) { 0 };
+  self->largest = self->sum = (TandemBatchShape) { 0 };
+  self->n_batches = 0;
   self->worker = bert_worker_new (self);
   return TRUE;
 }

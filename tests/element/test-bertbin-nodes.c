@@ -40,7 +40,7 @@ start_placed (BinTest *test, guint n, const char *stages, const char *properties
   for (i = 0; list[i] != NULL; i++) {
     g_auto (GStrv) words = g_strsplit (list[i], " ", 2);
     g_autofree char *name = g_ascii_isdigit (*words[0]) ? node_name (test, atoi (words[0]))
-                                                        : g_strdup (words[0]);
+                                                        : g_strdup (g_get_host_name ());
 
     g_string_append_printf (json, "%s{ \"device\": \"%s\", \"layers\": \"%s\" }",
                             i > 0 ? ", " : "", name, words[1]);
