@@ -79,6 +79,22 @@ typedef struct
   GError *error;
 } Failure;
 
+/* Whose fault it is that an element here failed: of the only other device, or, when it is about what
+ * came, of the last one; NULL: it cannot be told. */
+static TandemNodeClient *
+find_culprit (BertChain *self, const GError *error)
+{
+  TandemNodeClient *last = NULL;
+  guint n = 0, i;
+
+  for (i = 0; i < self->route->n_stops; i++)
+    if (self->route->stops[i].client != NULL) {
+      last = self->route->stops[i].client;
+      n++;
+    }
+  return n == 1 || error->domain == GST_STREAM_ERROR ? last : NULL;
+}
+
 static gboolean
 on_failure (gpointer data)
 {
@@ -89,7 +105,7 @@ on_failure (gpointer data)
     self->error = g_error_copy (failure->error);
   /* While it is built, whoever started the element hears of it, too. */
   if (self->is_built)
-    bert_chain_fail (self, NULL, failure->error);
+    bert_chain_fail (self, find_culprit (self, failure->error), failure->error);
   return G_SOURCE_REMOVE;
 }
 

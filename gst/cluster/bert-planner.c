@@ -516,10 +516,11 @@ bert_planner_choose (BertPlanner *self, const TandemBatchShape *shape, GError **
                                             : choose_best (self, shape, &inner);
   if (route != NULL)
     return route;
-  GST_DEBUG_OBJECT (self->bin, "no placement: %s", inner->message);
+  problems = describe_problems (self);
+  GST_DEBUG_OBJECT (self->bin, "no placement: %s; %s", inner->message,
+                    problems != NULL ? problems : "no problems");
   if (bert_planner_fits_here (self, shape, &here))
     return bert_route_new_local (self->bin);
-  problems = describe_problems (self);
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "%s; %s", here->message,
                problems != NULL ? problems : inner->message);
   return NULL;
