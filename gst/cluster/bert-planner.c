@@ -19,7 +19,7 @@ GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
 #define FIRST_PAUSE_US (2 * G_USEC_PER_SEC)
 #define LONGEST_PAUSE_US (60 * G_USEC_PER_SEC)
 /* Nodes that could not be measured are measured again after this. */
-#define PREPARE_PAUSE_US (5 * G_USEC_PER_SEC)
+#define PREPARE_PAUSE_US (2 * G_USEC_PER_SEC)
 /* A move takes as long, beside stage files that have to be sent. */
 #define MOVE_SECONDS 0.5
 

@@ -23,6 +23,8 @@ GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
 #define LEAST_SEQUENCES 16
 #define LEAST_TOKENS 2048
 #define RETRY_MS 1000
+/* Of what was expected; what is below that is called slower. */
+#define SLOWER 0.8
 
 struct _BertWorker
 {
@@ -43,6 +45,7 @@ struct _BertWorker
   GError *trouble;              /* (nullable): why there is no current chain */
   char *reason;                 /* (nullable): of the next move */
   TandemMover mover;
+  double expected;              /* what was expected of current when it was chosen; 0: not known */
   guint64 counted;              /* sequences that current had answered when it was looked at */
   gint64 counted_at;            /* 0: its rate is not known yet */
   double rate;                  /* sequences a second, of the current chain */
@@ -159,7 +162,7 @@ switch_to (BertWorker *self, BertChain **chain)
                 self->current);
   g_clear_pointer (&self->reason, g_free);
   self->counted_at = 0;
-  self->rate = 0;
+  self->rate = self->expected = 0;
   tell_plan (self, self->current);
   end_chain (self, &old);
 }
@@ -399,9 +402,13 @@ is_worth_it (BertWorker *self, const BertRoute *route)
     return !bert_route_is_local (route) || bert_route_is_local (here);
   current = bert_planner_evaluate (self->planner, here);
   candidate = bert_planner_evaluate (self->planner, route);
+  if (self->expected == 0)
+    self->expected = current;
   if (!tandem_mover_decide (&self->mover, current, candidate, route->cost, now))
     return FALSE;
   tandem_mover_moved (&self->mover, now);
+  set_reason (self, current < SLOWER * self->expected ? _("the work became slower")
+                                                      : _("a faster placement"));
   return TRUE;
 }
 
