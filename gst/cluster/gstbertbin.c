@@ -469,7 +469,7 @@ install_properties (GObjectClass *object_class)
           "Micro-batches that may be without a result before the pipeline waits",
           1, G_MAXUINT16, DEFAULT_MAX_UNANSWERED, flags));
   g_object_class_install_property (object_class, PROP_MAX_UNANSWERED_BYTES,
-      g_param_spec_uint64 ("max-unanswered-bytes", "Maximum unanswered in bytes",
+      g_param_spec_uint64 ("max-bytes", "Maximum of unanswered bytes",
           "Bytes of tokens that may be without a result before the pipeline waits; one "
           "micro-batch may be in any case (0 = no limit)",
           0, G_MAXUINT64, DEFAULT_MAX_UNANSWERED_BYTES, flags));

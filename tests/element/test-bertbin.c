@@ -172,7 +172,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   ADD ("alone", "", test_alone);
   ADD ("alone/at-once", "discovery-timeout=0 threads=2 max-unanswered=1", test_alone);
-  ADD ("alone/few-bytes", "discovery-timeout=0 max-unanswered-bytes=1", test_alone);
+  ADD ("alone/few-bytes", "discovery-timeout=0 max-bytes=1", test_alone);
   ADD ("receipts", NULL, test_receipts);
   ADD ("flush", NULL, test_flush);
   ADD ("stop", NULL, test_stop);
