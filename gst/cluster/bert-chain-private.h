@@ -53,6 +53,19 @@ GQuark bert_chain_quark (void);
 /* bert-chain.c */
 void bert_chain_unmake (BertChain *self);
 void bert_chain_fail (BertChain *self, TandemNodeClient *blamed, const GError *error);
+/* An operation in the background begins, and is over. */
+void bert_chain_enter (BertChain *self);
+void bert_chain_leave (BertChain *self);
+/* It got on with being built. */
+void bert_chain_touch (BertChain *self);
+void bert_chain_build_failed (BertChain *self, TandemNodeClient *blamed, const GError *error);
+gboolean bert_chain_is_over (BertChain *self);
+void bert_chain_build_next (BertChain *self);
+gboolean bert_chain_is_loopback (const char *host);
+
+/* bert-chain-segment.c */
+/* stop: whose layers are in the segment, or -1; next: the stop behind it, n_stops for the exit. */
+void bert_chain_build_segment (BertChain *self, int stop, guint next);
 
 /* bert-chain-watch.c */
 void bert_chain_watch_start (BertChain *self);

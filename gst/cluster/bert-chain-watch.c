@@ -79,8 +79,8 @@ typedef struct
   GError *error;
 } Failure;
 
-/* Whose fault it is that an element here failed: of the only other device, or, when it is about what
- * came, of the last one; NULL: it cannot be told. */
+/* Whose fault it is that an element here failed: of the only other device, or, when it is about
+ * what came, of the last one; NULL: it cannot be told. */
 static TandemNodeClient *
 find_culprit (BertChain *self, const GError *error)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A chain is made in this order: stage files are cut and put where they are to run, all at once; then
- * stages are built from the last to the first, since each needs the port of the next. What runs
- * on this device is made of segments
+/* A chain is made in this order: stage files are cut and put where they are to run, all at once;
+ * then stages are built from the last to the first, since each needs the port of the next. What
+ * runs on this device is made of segments
  *
  *     [entry or tcpactsrc] ! [bertstage] ! [tcpactsink or exit]
  *
@@ -14,7 +14,6 @@
 
 #include <glib/gi18n-lib.h>
 
-#include "bert-ends.h"
 #include "cluster/tandem-stage-files.h"
 
 #define GST_CAT_DEFAULT gst_bert_bin_debug
@@ -24,8 +23,6 @@ GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
 #define BUILD_STALL_MS 10000
 /* How long a stage may take to stop. */
 #define STOP_TIMEOUT_MS 2000
-
-static void build_next (BertChain *self);
 
 /* --- life --- */
 
@@ -107,8 +104,8 @@ finish_ending (BertChain *self)
 }
 
 /* An operation in the background is over. */
-static void
-leave (BertChain *self)
+void
+bert_chain_leave (BertChain *self)
 {
   if (--self->n_pending == 0 && self->is_ending) {
     if (!self->is_unmade)
@@ -119,8 +116,8 @@ leave (BertChain *self)
   bert_chain_unref (self);
 }
 
-static void
-enter (BertChain *self)
+void
+bert_chain_enter (BertChain *self)
 {
   bert_chain_ref (self);
   self->n_pending++;
@@ -139,7 +136,7 @@ halt (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 static void
 on_halted (GObject *source, GAsyncResult *result, gpointer data)
 {
-  leave (data);
+  bert_chain_leave (data);
 }
 
 static void
@@ -148,7 +145,7 @@ on_stopped (GObject *source, GAsyncResult *result, gpointer data)
   BertChain *self = data;
 
   tandem_node_client_stop_finish (TANDEM_NODE_CLIENT (source), result, NULL);
-  leave (self);
+  bert_chain_leave (self);
 }
 
 static gboolean
@@ -169,7 +166,7 @@ bert_chain_unmake (BertChain *self)
 
   self->is_unmade = TRUE;
   bert_chain_watch_stop (self);
-  enter (self);
+  bert_chain_enter (self);
   task = g_task_new (NULL, NULL, on_halted, self);
   g_task_set_task_data (task, self, NULL);
   g_task_run_in_thread (task, halt);
@@ -182,7 +179,7 @@ bert_chain_unmake (BertChain *self)
       tandem_node_client_stop_async (self->route->stops[i].client, leg->stage, NULL, NULL, NULL);
       continue;
     }
-    enter (self);
+    bert_chain_enter (self);
     tandem_node_client_stop_async (self->route->stops[i].client, leg->stage, cancellable,
                                    on_stopped, self);
   }
@@ -204,8 +201,8 @@ bert_chain_end (BertChain *self)
 
 /* --- building --- */
 
-static void
-build_failed (BertChain *self, TandemNodeClient *blamed, const GError *error)
+void
+bert_chain_build_failed (BertChain *self, TandemNodeClient *blamed, const GError *error)
 {
   if (self->is_ending || self->is_built || self->has_failed)
     return;
@@ -213,8 +210,6 @@ build_failed (BertChain *self, TandemNodeClient *blamed, const GError *error)
   stop_source (&self->stall);
   self->funcs.built (self, blamed, error, self->user_data);
 }
-
-static void touch (BertChain *self);
 
 static gboolean
 on_stall (gpointer data)
@@ -229,17 +224,17 @@ on_stall (gpointer data)
       blamed = self->route->stops[i].client;
   if (blamed == NULL) {         /* it is this device that takes its time */
     stop_source (&self->stall);
-    touch (self);
+    bert_chain_touch (self);
     return G_SOURCE_REMOVE;
   }
   error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("it does not answer"));
-  build_failed (self, blamed, error);
+  bert_chain_build_failed (self, blamed, error);
   return G_SOURCE_REMOVE;
 }
 
 /* A node got on with it. */
-static void
-touch (BertChain *self)
+void
+bert_chain_touch (BertChain *self)
 {
   stop_source (&self->stall);
   if (self->is_ending || self->is_built || self->has_failed)
@@ -249,8 +244,8 @@ touch (BertChain *self)
   g_source_attach (self->stall, self->context);
 }
 
-static gboolean
-is_over (BertChain *self)
+gboolean
+bert_chain_is_over (BertChain *self)
 {
   return self->is_ending || self->has_failed;
 }
@@ -268,7 +263,7 @@ step_new (BertChain *self, guint stop, gboolean of_node)
 {
   Step *step = g_new (Step, 1);
 
-  enter (self);
+  bert_chain_enter (self);
   self->legs[stop].is_waiting = of_node;
   step->chain = self;
   step->stop = stop;
@@ -282,21 +277,21 @@ step_end (Step *step)
 
   self->legs[step->stop].is_waiting = FALSE;
   g_free (step);
-  touch (self);
+  bert_chain_touch (self);
   return self;
 }
 
 static void
 got_file (BertChain *self)
 {
-  if (--self->n_files == 0 && !is_over (self))
-    build_next (self);
+  if (--self->n_files == 0 && !bert_chain_is_over (self))
+    bert_chain_build_next (self);
 }
 
 static void
 on_progress (goffset current, goffset total, gpointer data)
 {
-  touch (((Step *) data)->chain);
+  bert_chain_touch (((Step *) data)->chain);
 }
 
 static void
@@ -310,14 +305,14 @@ on_put (GObject *source, GAsyncResult *result, gpointer data)
   g_autofree char *digest = tandem_node_client_put_finish (client, result, &error);
 
   if (digest == NULL) {
-    build_failed (self, client, error);
+    bert_chain_build_failed (self, client, error);
   } else {
     /* The file may have been cut anew since its digest was noted. */
     g_free (leg->digest);
     leg->digest = g_steal_pointer (&digest);
     got_file (self);
   }
-  leave (self);
+  bert_chain_leave (self);
 }
 
 static void
@@ -333,10 +328,10 @@ on_have (GObject *source, GAsyncResult *result, gpointer data)
   guint64 bytes;
 
   if (!tandem_node_client_have_finish (client, result, &complete, &bytes, &error)) {
-    build_failed (self, client, error);
+    bert_chain_build_failed (self, client, error);
   } else if (complete) {
     got_file (self);
-  } else if (!is_over (self)) {
+  } else if (!bert_chain_is_over (self)) {
     g_autoptr (GFile) file = g_file_new_for_path (leg->path);
     g_autoptr (GFileInfo) info =
         g_file_query_info (file, G_FILE_ATTRIBUTE_STANDARD_SIZE, 0, NULL, NULL);
@@ -346,7 +341,7 @@ on_have (GObject *source, GAsyncResult *result, gpointer data)
     tandem_node_client_put_async (client, leg->path, self->cancellable, on_progress, step, on_put,
                                   step);
   }
-  leave (self);
+  bert_chain_leave (self);
 }
 
 static void
@@ -374,13 +369,13 @@ on_cut (GObject *source, GAsyncResult *result, gpointer data)
 
   if (!g_task_propagate_boolean (G_TASK (result), &error)) {
     g_prefix_error (&error, _("no stage file can be cut: "));
-    build_failed (self, NULL, error);
-  } else if (!is_over (self)) {
+    bert_chain_build_failed (self, NULL, error);
+  } else if (!bert_chain_is_over (self)) {
     step = step_new (self, stop, TRUE);
     tandem_node_client_have_async (self->route->stops[stop].client, self->legs[stop].digest,
                                    self->cancellable, on_have, step);
   }
-  leave (self);
+  bert_chain_leave (self);
 }
 
 void
@@ -394,11 +389,11 @@ bert_chain_build (BertChain *self)
   gst_element_set_locked_state (self->element, TRUE);
   gst_bin_add (GST_BIN (self->bin), self->element);
   gst_element_set_state (self->element, GST_STATE_PLAYING);
-  touch (self);
+  bert_chain_touch (self);
   for (i = 0; i < self->route->n_stops; i++)
     self->n_files += self->route->stops[i].client != NULL;
   if (self->n_files == 0)
-    build_next (self);
+    bert_chain_build_next (self);
   for (i = 0; i < self->route->n_stops; i++) {
     g_autoptr (GTask) task = NULL;
     Step *step;
@@ -414,8 +409,8 @@ bert_chain_build (BertChain *self)
 
 /* --- stages --- */
 
-static gboolean
-is_loopback (const char *host)
+gboolean
+bert_chain_is_loopback (const char *host)
 {
   g_autoptr (GInetAddress) address = g_inet_address_new_from_string (host);
 
@@ -431,7 +426,7 @@ get_next_host (BertChain *self, guint stop)
   const BertStop *next = stop + 1 < self->route->n_stops ? here + 1 : NULL;
 
   if (next == NULL || next->client == NULL ||
-      (is_loopback (next->host) && !is_loopback (here->host)))
+      (bert_chain_is_loopback (next->host) && !bert_chain_is_loopback (here->host)))
     return NULL;
   return next->host;
 }
@@ -448,12 +443,12 @@ on_built (GObject *source, GAsyncResult *result, gpointer data)
 
   if (!tandem_node_client_build_finish (client, result, &leg->stage, &leg->port, &memory,
                                         &error)) {
-    build_failed (self, client, error);
-  } else if (!is_over (self)) {
+    bert_chain_build_failed (self, client, error);
+  } else if (!bert_chain_is_over (self)) {
     self->next_port = leg->port;
-    build_next (self);
+    bert_chain_build_next (self);
   }
-  leave (self);
+  bert_chain_leave (self);
 }
 
 static void
@@ -466,7 +461,7 @@ build_remote (BertChain *self, guint stop)
     g_autoptr (GError) error =
         g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CLOSED, _("its connection has ended"));
 
-    build_failed (self, here->client, error);
+    bert_chain_build_failed (self, here->client, error);
     return;
   }
   step = step_new (self, stop, TRUE);
@@ -477,207 +472,29 @@ build_remote (BertChain *self, guint stop)
                                   self->next_port, self->cancellable, on_built, step);
 }
 
-/* --- segments --- */
-
-typedef struct
-{
-  BertChain *chain;
-  gboolean has_entry, has_exit;
-  const BertStop *stop;         /* (nullable): the layers in it */
-  const char *listen;           /* without an entry */
-  const char *host;             /* without an exit */
-  guint16 port;
-  TandemWireFormats format;
-} Segment;
-
-static GstElement *
-make (Segment *segment, const char *factory, GError **error)
-{
-  GstElement *element = gst_element_factory_make (factory, NULL);
-
-  if (element == NULL)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                 _("there is no element \"%s\"; are Tandem's plugins installed?"), factory);
-  else
-    gst_bin_add (GST_BIN (segment->chain->element), element);
-  return element;
-}
-
-static GstElement *
-make_source (Segment *segment, GError **error)
-{
-  const BertSettings *used = &segment->chain->bin->used;
-  GstElement *element;
-
-  if (segment->has_entry) {
-    element = bert_entry_new (segment->chain->bin, segment->chain);
-    gst_bin_add (GST_BIN (segment->chain->element), element);
-    return element;
-  }
-  element = make (segment, "tcpactsrc", error);
-  if (element != NULL)
-    g_object_set (element, "address", segment->listen, "port", 0, "key", used->key, "insecure",
-                  used->insecure, NULL);
-  return element;
-}
-
-static GstElement *
-make_sink (Segment *segment, GError **error)
-{
-  const BertSettings *used = &segment->chain->bin->used;
-  GstElement *element;
-
-  if (segment->has_exit) {
-    element = bert_exit_new (segment->chain->bin, segment->chain);
-    gst_bin_add (GST_BIN (segment->chain->element), element);
-    return element;
-  }
-  element = make (segment, "tcpactsink", error);
-  if (element == NULL)
-    return NULL;
-  g_object_set (element, "async", FALSE, "host", segment->host, "port", (guint) segment->port,
-                "key", used->key, "insecure", used->insecure, NULL);
-  if (segment->format != TANDEM_WIRE_FORMAT_NONE)
-    gst_util_set_object_arg (G_OBJECT (element), "wire-format",
-                             tandem_wire_format_to_string (segment->format));
-  return element;
-}
-
-static GstElement *
-make_stage (Segment *segment, GError **error)
-{
-  const BertSettings *used = &segment->chain->bin->used;
-  g_autofree char *layers =
-      g_strdup_printf ("%u-%u", segment->stop->first, segment->stop->last);
-  GstElement *element = make (segment, "bertstage", error);
-
-  if (element != NULL)
-    g_object_set (element, "model", used->model, "layers", layers, "threads",
-                  segment->stop->n_threads, "precision", used->precision, NULL);
-  return element;
-}
-
-/* Its own words came as a message, which has more to say. */
-static gboolean
-start (GstElement *element, GError **error)
-{
-  if (gst_element_set_state (element, GST_STATE_PLAYING) != GST_STATE_CHANGE_FAILURE)
-    return TRUE;
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, _("a stage does not start"));
-  return FALSE;
-}
-
-static void
-start_segment (GTask *task, gpointer source_object, gpointer data, GCancellable *cancellable)
-{
-  Segment *segment = data;
-  GstElement *source, *stage = NULL, *sink;
-  GError *error = NULL;
-  guint port = 0;
-  gboolean ok;
-
-  if ((source = make_source (segment, &error)) == NULL ||
-      (segment->stop != NULL && (stage = make_stage (segment, &error)) == NULL) ||
-      (sink = make_sink (segment, &error)) == NULL) {
-    g_task_return_error (task, error);
-    return;
-  }
-  if (stage != NULL)
-    bert_chain_watch_stage (segment->chain, segment->stop - segment->chain->route->stops, stage);
-  ok = stage != NULL ? gst_element_link_many (source, stage, sink, NULL)
-                     : gst_element_link (source, sink);
-  g_assert (ok);
-  if (!start (sink, &error) || (stage != NULL && !start (stage, &error)) ||
-      !start (source, &error)) {
-    g_task_return_error (task, error);
-    return;
-  }
-  if (!segment->has_entry)
-    g_object_get (source, "current-port", &port, NULL);
-  g_task_return_int (task, port);
-}
-
-static void
-on_segment (GObject *source, GAsyncResult *result, gpointer data)
-{
-  BertChain *self = data;
-  g_autoptr (GError) error = NULL;
-  gssize port = g_task_propagate_int (G_TASK (result), &error);
-  Segment *segment = g_task_get_task_data (G_TASK (result));
-
-  touch (self);
-  if (error != NULL) {
-    build_failed (self, NULL, self->error != NULL ? self->error : error);
-  } else if (!is_over (self)) {
-    self->next_port = port;
-    self->has_tail = TRUE;
-    self->has_entry = segment->has_entry;
-    build_next (self);
-  }
-  leave (self);
-}
-
-/* On which address a device can reach us whose own is this. */
-static const char *
-get_listen (const char *host)
-{
-  gboolean is_v4 = g_hostname_is_ip_address (host) && strchr (host, ':') == NULL;
-
-  if (is_loopback (host))
-    return strchr (host, ':') != NULL ? "::1" : "127.0.0.1";
-  return is_v4 ? "0.0.0.0" : "::";
-}
-
-/* stop: the layers of the segment, or -1; next: the stop behind it, n_stops for the exit. */
-static void
-build_segment (BertChain *self, int stop, guint next)
-{
-  const BertRoute *route = self->route;
-  Segment *segment = g_new0 (Segment, 1);
-  guint before = stop >= 0 ? (guint) stop : next;       /* layers or not: who sends to us */
-  g_autoptr (GTask) task = NULL;
-
-  segment->chain = self;
-  segment->stop = stop >= 0 ? &route->stops[stop] : NULL;
-  segment->has_entry = before == 0;
-  if (!segment->has_entry)
-    segment->listen = get_listen (route->stops[before - 1].host);
-  segment->has_exit = next == route->n_stops;
-  if (!segment->has_exit) {
-    segment->host = route->stops[next].host;
-    segment->port = self->next_port;
-  }
-  if (segment->stop != NULL && !segment->has_exit)
-    segment->format = segment->stop->format;
-  enter (self);
-  task = g_task_new (NULL, NULL, on_segment, self);
-  g_task_set_task_data (task, segment, g_free);
-  g_task_run_in_thread (task, start_segment);
-}
-
 /* The next one from the back; `next` is the stop that is built already. */
-static void
-build_next (BertChain *self)
+void
+bert_chain_build_next (BertChain *self)
 {
   const BertRoute *route = self->route;
   const BertStop *last = &route->stops[route->n_stops - 1];
 
-  if (self->next == 0 && (self->has_entry || is_over (self))) {
+  if (self->next == 0 && (self->has_entry || bert_chain_is_over (self))) {
     self->is_built = TRUE;
     stop_source (&self->stall);
     bert_chain_watch_start (self);
     self->funcs.built (self, NULL, NULL, self->user_data);
   } else if (self->next == 0) {
-    build_segment (self, -1, 0);        /* tokens go to the first device */
+    bert_chain_build_segment (self, -1, 0);        /* tokens go to the first device */
   } else if (self->next == route->n_stops && last->client != NULL && !self->has_tail) {
-    build_segment (self, -1, route->n_stops);   /* answers come from the last one */
+    bert_chain_build_segment (self, -1, route->n_stops);   /* answers come from the last one */
   } else {
     guint stop = --self->next;
 
     if (route->stops[stop].client != NULL)
       build_remote (self, stop);
     else
-      build_segment (self, stop, stop + 1);
+      bert_chain_build_segment (self, stop, stop + 1);
   }
 }
 
@@ -687,8 +504,8 @@ void
 bert_chain_fail (BertChain *self, TandemNodeClient *blamed, const GError *error)
 {
   if (!self->is_built) {
-    build_failed (self, blamed, error);
-  } else if (!is_over (self)) {
+    bert_chain_build_failed (self, blamed, error);
+  } else if (!bert_chain_is_over (self)) {
     self->has_failed = TRUE;
     self->funcs.failed (self, blamed, error, self->user_data);
   }

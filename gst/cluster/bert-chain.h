@@ -45,8 +45,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (BertRoute, bert_route_free)
 typedef void (*BertChainFunc) (BertChain *chain, TandemNodeClient *blamed, const GError *error,
                                gpointer user_data);
 
-/* built: it can be fed, or why not; failed: it does not answer any more (once); ended: nothing of it
- * is left. A chain that cannot be built fails only to be built. */
+/* built: it can be fed, or why not; failed: it does not answer any more (once); ended: nothing of
+ * it is left. A chain that cannot be built fails only to be built. */
 typedef struct
 {
   BertChainFunc built, failed, ended;
@@ -75,8 +75,8 @@ gboolean bert_chain_fits (BertChain *self, const TandemBatchShape *shape);
 /* When it answered, or was fed again after it had answered all; 0: it was never asked. */
 gint64 bert_chain_get_progress (BertChain *self);
 
-/* In the worker's thread: seconds that a stop computed for a sequence lately; FALSE: not known, or not
- * since it was asked for last. */
+/* In the worker's thread: seconds that a stop computed for a sequence lately; FALSE: not known, or
+ * not since it was asked for last. */
 gboolean bert_chain_take_seconds (BertChain *self, guint stop, double *seconds);
 
 /* From handle_message(), in any thread: an element of the chain had this error. */

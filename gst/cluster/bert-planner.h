@@ -28,8 +28,8 @@ BertRoute *bert_planner_choose (BertPlanner *self, const TandemBatchShape *shape
 gboolean bert_planner_fits_here (BertPlanner *self, const TandemBatchShape *shape,
                                  GError **error);
 
-/* What a route would do, as far as it is known now: sequences a second, or the inverse of the latency;
- * 0: it cannot be used or nothing is known. */
+/* What a route would do, as far as it is known now: sequences a second, or the inverse of the
+ * latency; 0: it cannot be used or nothing is known. */
 double bert_planner_evaluate (BertPlanner *self, const BertRoute *route);
 
 /* Learns from how long the stages of a chain take. */

@@ -10,11 +10,12 @@
  * brings results back; when a device leaves, slows down or joins, it plans again. With no other
  * device it runs all layers itself.
  *
- * In: tokens, int32 [tokens]. Out: logits, float32 [sequences, classes], in the order of the stream.
+ * In: tokens, int32 [tokens]. Out: logits, float32 [sequences, classes], in the order of the
+ * stream.
  *
  * Each micro-batch is kept until its result came; whoever is asked when a device died is asked
- * for all that is unanswered. So each result comes exactly once. With activations in float32 they are
- * the same to the bit however the model is split, between processors of the same kind.
+ * for all that is unanswered. So each result comes exactly once. With activations in float32 they
+ * are the same to the bit however the model is split, between processors of the same kind.
  *
  * |[
  * gst-launch-1.0 -m fdsrc ! lineparse ! tokenize model=M ! bertbin model=M ! sentimentsink

@@ -194,8 +194,8 @@ make_question (const Entry *entry)
  * tandem_answer_book_ask:
  * @self: a book
  *
- * Returns: (transfer full) (nullable): the next micro-batch that is to be asked for, with numbers of
- *   the book's own for its sequences; %NULL when all were
+ * Returns: (transfer full) (nullable): the next micro-batch that is to be asked for, with numbers
+ * of   the book's own for its sequences; %NULL when all were
  */
 GstBuffer *
 tandem_answer_book_ask (TandemAnswerBook *self)

@@ -5,11 +5,12 @@
 
 G_BEGIN_DECLS
 
-/* What tandem run says on standard error: sentences and a line of progress on a terminal, or one line
- * of JSON each. Results go elsewhere. */
+/* What tandem run says on standard error: sentences and a line of progress on a terminal, or one
+ * line of JSON each. Results go elsewhere. */
 typedef struct _RunReport RunReport;
 
-/* total: where the number of reviews will be, once somebody has counted them; atomic; 0: not known */
+/* total: where the number of reviews will be, once somebody has counted them; atomic; 0: not known
+ * */
 RunReport *run_report_new (gboolean json, const gint *total);
 void run_report_free (RunReport *self);
 

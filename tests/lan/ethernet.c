@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A switch with wires of some rate, delay and loss, for kernels that cannot make any: each port is a
- * TAP device "eth0" in a network namespace.
+/* A switch with wires of some rate, delay and loss, for kernels that cannot make any: each port is
+ * a TAP device "eth0" in a network namespace.
  *
  *     ethernet RATE DELAY LOSS NAMESPACE...
  *
  * RATE is in Mbit/s in each direction of each wire, DELAY in milliseconds from host to host, LOSS
- * in percent of the frames that come in. Whatever is in the switch goes to all other ports but where the
- * destination is known. It says "ready" when the devices are there. Lines on standard input change
- * it: "down N", "up N" (a port from 0) and "loss PERCENT". */
+ * in percent of the frames that come in. Whatever is in the switch goes to all other ports but
+ * where the destination is known. It says "ready" when the devices are there. Lines on standard
+ * input change it: "down N", "up N" (a port from 0) and "loss PERCENT". */
 
 #define _GNU_SOURCE
 #include <errno.h>

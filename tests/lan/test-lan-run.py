@@ -92,14 +92,13 @@ class Setting:
             len(self.expected), len(results),
             sum(a != b for a, b in zip(results, self.expected)))
         print('# %s: %d results, all once and the same%s' % (
-            what, len(results), '' if gap is None else '; %.2f s until they went on' % gap),
+            what, len(results), '' if gap is None else '; longest pause %.2f s' % gap),
             flush=True)
 
 
 def wait_more(run):
-    """Seconds until more results are there, after what is written now."""
-    began = time.monotonic()
-    return run.wait_results(run.count() + 33) - began
+    """The longest pause until all was answered that was asked before, and more."""
+    return run.longest_pause(1200)
 
 
 def warm(setting):

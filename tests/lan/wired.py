@@ -201,6 +201,21 @@ class Run:
             time.sleep(0.01)
         return time.monotonic()
 
+    def longest_pause(self, results, timeout=120):
+        """The longest time without a result, from now until so many more came or it ended. What was
+        on its way already counts for nothing."""
+        began = grown = time.monotonic()
+        first = count = self.count()
+        longest = 0
+        while count < first + results and self.process.poll() is None:
+            time.sleep(0.01)
+            now, more = time.monotonic(), self.count()
+            longest = max(longest, now - grown)
+            if more > count:
+                count, grown = more, now
+            assert now < began + timeout, 'no more results: %s' % (self.events + self.other)
+        return longest
+
     def finish(self, timeout=300):
         assert self.process.wait(timeout) == 0, self.events + self.other
         self.reader.join(timeout)
