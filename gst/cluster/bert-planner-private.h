@@ -24,9 +24,8 @@ struct _BertPlanner
   TandemWireFormats formats;
   GHashTable *records;          /* key of a member, "" for this device -> BertRecord */
   GCancellable *preparing;      /* (nullable) */
-  gboolean is_prepared, is_freed;
+  gboolean is_prepared, is_freed, was_warned;
   gint64 next_prepare;
-  gint ref_count;
 
   /* The last problem, and what it was made of; gone when something changed. */
   TandemPlacementProblem *problem;      /* (nullable) */

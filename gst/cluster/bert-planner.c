@@ -49,15 +49,6 @@ bert_planner_forget (BertPlanner *self)
 
 /* --- devices --- */
 
-static void
-planner_unref (BertPlanner *self)
-{
-  if (--self->ref_count > 0)
-    return;
-  g_hash_table_unref (self->records);
-  g_free (self);
-}
-
 static gboolean
 needs_preparation (BertPlanner *self)
 {
@@ -88,7 +79,22 @@ on_prepared (GObject *source, GAsyncResult *result, gpointer data)
     bert_planner_forget (self);
     self->changed (self->user_data);
   }
-  planner_unref (self);
+}
+
+/* Where nobody can be found, and nobody is listed, people should know why. */
+static void
+check_discovery (BertPlanner *self)
+{
+  g_autoptr (GPtrArray) members = NULL;
+  g_autoptr (GError) problem = NULL;
+
+  if (self->was_warned || (problem = tandem_cluster_dup_problem (self->cluster)) == NULL)
+    return;
+  self->was_warned = TRUE;
+  members = tandem_cluster_dup_members (self->cluster);
+  if (members->len == 0)
+    GST_ELEMENT_WARNING (self->bin, RESOURCE, NOT_FOUND, ("%s", problem->message),
+                         ("no nodes are listed"));
 }
 
 /* Measures who was not measured yet. */
@@ -99,7 +105,6 @@ check_devices (BertPlanner *self)
       g_get_monotonic_time () < self->next_prepare || !needs_preparation (self))
     return;
   self->preparing = g_cancellable_new ();
-  self->ref_count++;
   tandem_cluster_prepare_async (self->cluster, self->bin->model, self->bin->used.precision,
                                 self->bin->used.n_threads, self->preparing, on_prepared, self);
 }
@@ -110,6 +115,7 @@ on_cluster_changed (TandemCluster *cluster, gpointer data)
   BertPlanner *self = data;
 
   bert_planner_forget (self);
+  check_discovery (self);
   check_devices (self);
   self->changed (self->user_data);
 }
@@ -138,7 +144,6 @@ bert_planner_new (GstBertBin *bin, BertPlannerFunc changed, gpointer user_data, 
   if (cluster == NULL)
     return NULL;
   self = g_new0 (BertPlanner, 1);
-  self->ref_count = 1;
   self->bin = bin;
   self->changed = changed;
   self->user_data = user_data;
@@ -160,9 +165,13 @@ bert_planner_free (BertPlanner *self)
   if (self->preparing != NULL)
     g_cancellable_cancel (self->preparing);
   tandem_cluster_stop (self->cluster);
+  /* Whoever measures this device lets go of it soon. */
+  while (self->preparing != NULL)
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
   bert_planner_forget (self);
   g_clear_object (&self->cluster);
-  planner_unref (self);
+  g_hash_table_unref (self->records);
+  g_free (self);
 }
 
 void
