@@ -88,6 +88,14 @@ class Slow:
                 time.sleep(0.05)
 
 
+def as_device(host, *command):
+    """The command on a host that is a device of its own: else all profiles wait for each other."""
+    path = os.path.join(host.folder, 'machine-id')
+    with open(path, 'w', encoding='ascii') as file:
+        file.write('%032x\n' % (0xabcdef0000 + host.number))
+    return host.command('sh', '-c', 'mount --bind "$0" /etc/machine-id && exec "$@"', path, *command)
+
+
 class Node:
     """tandem node on a host, with the key of the cluster; it can be killed and started again."""
 
@@ -100,7 +108,7 @@ class Node:
 
     def start(self):
         self.process = subprocess.Popen(
-            self.host.command(os.environ['TANDEM_TEST_TOOL'], 'node', '--json', '--threads=1',
+            as_device(self.host, os.environ['TANDEM_TEST_TOOL'], 'node', '--json', '--threads=1',
                               '--cache', os.path.join(self.folder, 'stages'), *self.options),
             env=dict(self.host.environment(), XDG_CACHE_HOME=self.folder),
             stdout=subprocess.PIPE)
@@ -136,7 +144,7 @@ class Run:
         environment = dict(host.environment(), XDG_CACHE_HOME=cache) if cache is not None \
             else host.environment()
         self.process = subprocess.Popen(
-            host.command(os.environ['TANDEM_TEST_TOOL'], 'run', '--json', '--key', key,
+            as_device(host, os.environ['TANDEM_TEST_TOOL'], 'run', '--json', '--key', key,
                          '--format=csv', '--output', self.results, *options),
             env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         self.events = []
