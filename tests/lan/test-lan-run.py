@@ -101,6 +101,13 @@ def wait_more(run):
     return run.longest_pause(1200)
 
 
+def choose_victim(run):
+    """The number of a host that has layers, or will have them in a moment."""
+    placement = run.wait_cluster()['placement']
+    run.wait_results(run.count() + 100)
+    return 2 if 'host2' in placement else 3
+
+
 def warm(setting):
     """What is measured once and kept."""
     with setting.run('--no-local') as run:
@@ -136,31 +143,50 @@ def test_killed():
                     setting.check(run, 'kill -9 of host %d %s' % (victim + 2, options), gap)
 
 
+@tap.case('slowed')
+def test_slowed():
+    """A host that is in use becomes ten times slower: its layers go elsewhere."""
+    with Setting(texts=3 * N_TEXTS) as setting:
+        warm(setting)
+        with setting.run('--no-local') as run:
+            number = choose_victim(run)
+            plan = run.wait_cluster()
+            began = time.monotonic()
+            with Slow(0.1, 'slower') as slow:
+                slow.put(setting.nodes[number - 2].process.pid)
+                moved = run.wait(lambda event: event['event'] == 'moved', timeout=120)
+                print('# host %d slowed: %s became %s after %.1f s' % (
+                    number, plan['placement'], moved['placement'], time.monotonic() - began),
+                    flush=True)
+                assert moved['placement'] != plan['placement'], moved
+                setting.check(run, 'a slower host')
+                setting.nodes[number - 2].kill()
+
+
 @tap.case('paused')
 def test_paused():
     with Setting() as setting:
         warm(setting)
-        with setting.run() as run:
-            run.wait_cluster()
-            run.wait_results(run.count() + 100)
-            setting.nodes[0].signal(signal.SIGSTOP)
+        with setting.run('--no-local') as run:
+            number = choose_victim(run)
+            setting.nodes[number - 2].signal(signal.SIGSTOP)
             gap = wait_more(run)
-            setting.nodes[0].signal(signal.SIGCONT)
-            setting.check(run, 'SIGSTOP of host 2', gap)
+            setting.nodes[number - 2].signal(signal.SIGCONT)
+            setting.check(run, 'SIGSTOP of host %d' % number, gap)
 
 
 @tap.case('link-cut')
 def test_link_cut():
     with Setting() as setting:
         warm(setting)
-        with setting.run() as run:
-            run.wait_cluster()
-            run.wait_results(run.count() + 100)
-            setting.lan.tell('down 1')
+        with setting.run('--no-local') as run:
+            number = choose_victim(run)
+            began = time.monotonic()
+            setting.lan.tell('down %d' % (number - 1))
             gap = wait_more(run)
-            time.sleep(10 - min(gap, 10))
-            setting.lan.tell('up 1')
-            setting.check(run, 'a link cut for 10 s', gap)
+            time.sleep(max(began + 10 - time.monotonic(), 0))
+            setting.lan.tell('up %d' % (number - 1))
+            setting.check(run, 'the link of host %d cut for 10 s' % number, gap)
 
 
 @tap.case('loss')

@@ -62,9 +62,9 @@ class WiredLan(lan.Lan):
 class Slow:
     """with Slow(0.25) as slow: processes that are put into it have a quarter of a processor."""
 
-    def __init__(self, share):
+    def __init__(self, share, name='slow'):
         self.share = share
-        self.folder = os.path.join(GROUPS, 'tandem-%d' % os.getpid())
+        self.folder = os.path.join(GROUPS, 'tandem-%d-%s' % (os.getpid(), name))
 
     def __enter__(self):
         os.mkdir(self.folder)
