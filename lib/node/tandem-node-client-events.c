@@ -75,12 +75,14 @@ tandem_node_client_install_signals (GObjectClass *klass)
    * @tokens: how many tokens they had
    * @sequence_rate: sequences a second since the last report
    * @token_rate: tokens a second
+   * @busy: seconds that it computed so far; -1: the node does not say
    *
    * How a stage gets on; once a second or as often as the node says.
    */
   signals[SIGNAL_REPORT] = g_signal_new ("stage-report", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
-                                         NULL, G_TYPE_NONE, 5, G_TYPE_UINT, G_TYPE_UINT64,
-                                         G_TYPE_UINT64, G_TYPE_DOUBLE, G_TYPE_DOUBLE);
+                                         NULL, G_TYPE_NONE, 6, G_TYPE_UINT, G_TYPE_UINT64,
+                                         G_TYPE_UINT64, G_TYPE_DOUBLE, G_TYPE_DOUBLE,
+                                         G_TYPE_DOUBLE);
 }
 
 void
@@ -162,7 +164,7 @@ on_load (TandemNodeClient *self, const TandemPlaceObject *in)
     g_autofree char *path = NULL;
     TandemPlaceObject element = *in;
     guint64 sequences, tokens;
-    double sequence_rate, token_rate;
+    double sequence_rate, token_rate, busy = -1;
     guint stage;
 
     element.object = tandem_place_get_element (in, "stages", array, i, &path);
@@ -170,10 +172,12 @@ on_load (TandemNodeClient *self, const TandemPlaceObject *in)
     if (element.object == NULL || !read_counts (&element, &stage, &sequences, &tokens) ||
         !tandem_place_get_number (&element, "sequences_per_second", 0, G_MAXDOUBLE,
                                   &sequence_rate) ||
-        !tandem_place_get_number (&element, "tokens_per_second", 0, G_MAXDOUBLE, &token_rate))
+        !tandem_place_get_number (&element, "tokens_per_second", 0, G_MAXDOUBLE, &token_rate) ||
+        (tandem_place_has (&element, "busy") &&
+         !tandem_place_get_number (&element, "busy", 0, G_MAXDOUBLE, &busy)))
       return;
     g_signal_emit (self, signals[SIGNAL_REPORT], 0, stage, sequences, tokens, sequence_rate,
-                   token_rate);
+                   token_rate, busy);
   }
 }
 

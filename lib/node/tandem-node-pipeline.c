@@ -65,6 +65,21 @@ on_buffer (GstPad *pad, GstPadProbeInfo *info, gpointer data)
   g_mutex_lock (&self->lock);
   self->n_sequences += meta->n_sequences;
   self->n_rows += tandem_batch_meta_get_n_rows (meta);
+  self->began = g_get_monotonic_time ();
+  g_mutex_unlock (&self->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+/* In the same thread: what is between is what the stage takes, and no waiting for others. */
+static GstPadProbeReturn
+on_result (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  TandemNodePipeline *self = data;
+
+  g_mutex_lock (&self->lock);
+  if (self->began > 0)
+    self->busy += g_get_monotonic_time () - self->began;
+  self->began = 0;
   g_mutex_unlock (&self->lock);
   return GST_PAD_PROBE_OK;
 }
@@ -109,6 +124,9 @@ assemble (TandemNodePipeline *self, GError **error)
   gst_element_link_many (self->source, stage, sink, NULL);
   pad = gst_element_get_static_pad (stage, "sink");
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_buffer, self, NULL);
+  gst_clear_object (&pad);
+  pad = gst_element_get_static_pad (stage, "src");
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_result, self, NULL);
   return TRUE;
 }
 
@@ -276,10 +294,12 @@ add_report (TandemNodePipeline *self, JsonBuilder *json)
   gint64 now = g_get_monotonic_time ();
   double seconds = (double) (now - self->reported) / G_USEC_PER_SEC;
   guint64 sequences, rows;
+  gint64 busy;
 
   g_mutex_lock (&self->lock);
   sequences = self->n_sequences;
   rows = self->n_rows;
+  busy = self->busy + (self->began > 0 ? now - self->began : 0);
   g_mutex_unlock (&self->lock);
   json_builder_begin_object (json);
   tandem_node_add_number (json, "stage", self->id);
@@ -289,6 +309,7 @@ add_report (TandemNodePipeline *self, JsonBuilder *json)
                           ? (double) (sequences - self->reported_sequences) / seconds : 0);
   tandem_node_add_double (json, "tokens_per_second", seconds > 0
                           ? (double) (rows - self->reported_rows) / seconds : 0);
+  tandem_node_add_double (json, "busy", (double) busy / G_USEC_PER_SEC);
   json_builder_end_object (json);
   self->reported = now;
   self->reported_sequences = sequences;

@@ -219,6 +219,8 @@ struct _TandemNodePipeline
 
   /* atomic: the streaming thread counts */
   guint64 n_sequences, n_rows;
+  gint64 began;                 /* when the micro-batch that is being computed came; 0: none is */
+  gint64 busy;                  /* microseconds spent on all before */
   GMutex lock;
 
   guint64 reported_sequences, reported_rows;

@@ -7,6 +7,7 @@
 #include <glib/gi18n-lib.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 gboolean
@@ -115,4 +116,23 @@ tandem_command_catch_signals (void)
   pthread_sigmask (SIG_BLOCK, &signals, NULL);
   g_thread_unref (g_thread_new ("signals", wait_for_signals, g_object_ref (cancellable)));
   return cancellable;
+}
+
+gboolean
+tandem_command_parse_size (const char *text, guint64 *bytes)
+{
+  static const char units[] = "KMGT";
+  g_autofree char *digits = g_strdup (text);
+  gsize n = strlen (digits);
+  const char *unit = n > 1 ? strchr (units, g_ascii_toupper (digits[n - 1])) : NULL;
+  guint shift = 0;
+
+  if (unit != NULL && *unit != '\0') {
+    shift = 10 * (guint) (unit - units + 1);
+    digits[n - 1] = '\0';
+  }
+  if (!g_ascii_string_to_unsigned (digits, 10, 1, G_MAXUINT64 >> shift, bytes, NULL))
+    return FALSE;
+  *bytes <<= shift;
+  return TRUE;
 }

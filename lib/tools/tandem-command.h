@@ -32,6 +32,7 @@ extern const TandemCommand tandem_command_node;
 extern const TandemCommand tandem_command_plan;
 extern const TandemCommand tandem_command_profile;
 extern const TandemCommand tandem_command_quantize;
+extern const TandemCommand tandem_command_run;
 extern const TandemCommand tandem_command_split;
 extern const TandemCommand tandem_command_train;
 
@@ -51,6 +52,9 @@ void tandem_command_warn (const char *format, ...) G_GNUC_PRINTF (1, 2);
 /* Returns (transfer full) @text with what a terminal would obey replaced: names in
  * model files come from strangers. */
 char *tandem_command_printable (const char *text);
+
+/* Reads a number of bytes, perhaps with K, M, G or T behind: powers of 1024. */
+gboolean tandem_command_parse_size (const char *text, guint64 *bytes);
 
 /* Returns (transfer full) a cancellable that the first SIGINT, SIGTERM or SIGHUP
  * cancels; the second one ends the process. To be called once, before threads

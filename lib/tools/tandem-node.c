@@ -96,26 +96,6 @@ on_activity (TandemNode *node, const char *what, const char *peer, const char *t
 
 /* --- options --- */
 
-/* Bytes, perhaps with K, M, G or T behind: powers of 1024. */
-static gboolean
-parse_size (const char *text, guint64 *bytes)
-{
-  static const char units[] = "KMGT";
-  g_autofree char *digits = g_strdup (text);
-  gsize n = strlen (digits);
-  const char *unit = n > 1 ? strchr (units, g_ascii_toupper (digits[n - 1])) : NULL;
-  guint shift = 0;
-
-  if (unit != NULL && *unit != '\0') {
-    shift = 10 * (guint) (unit - units + 1);
-    digits[n - 1] = '\0';
-  }
-  if (!g_ascii_string_to_unsigned (digits, 10, 1, G_MAXUINT64 >> shift, bytes, NULL))
-    return FALSE;
-  *bytes <<= shift;
-  return TRUE;
-}
-
 /* A key that is there and cannot be used is an error; that there is none is not. */
 static gboolean
 load_key (const Options *options, TandemClusterKey **key, GError **error)
@@ -216,10 +196,10 @@ check_options (const Options *options, guint64 *memory, guint64 *cache_size)
   if (options->n_threads < 1 || options->n_threads > TANDEM_BERT_STAGE_MAX_THREADS)
     return tandem_command_usage (_("--threads is %d; it is to be from 1 to %d"),
                                  options->n_threads, TANDEM_BERT_STAGE_MAX_THREADS);
-  if (options->memory != NULL && !parse_size (options->memory, memory))
+  if (options->memory != NULL && !tandem_command_parse_size (options->memory, memory))
     return tandem_command_usage (_("--memory is \"%s\"; it is to be a number of bytes, as 512M"),
                                  options->memory);
-  if (options->cache_size != NULL && !parse_size (options->cache_size, cache_size))
+  if (options->cache_size != NULL && !tandem_command_parse_size (options->cache_size, cache_size))
     return tandem_command_usage (_("--cache-size is \"%s\"; it is to be a number of bytes, as 4G"),
                                  options->cache_size);
   if (options->key != NULL && options->insecure)

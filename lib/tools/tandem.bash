@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='doctor fit inspect key merge node plan profile quantize split train help'
+  local commands='doctor fit inspect key merge node plan profile quantize run split train help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -51,6 +51,30 @@ _tandem ()
     esac
     mapfile -t COMPREPLY < <(
       compgen -W '--nodes --key --insecure --no-measure --json --help' -- "$cur")
+    return
+  fi
+  if [ "${COMP_WORDS[1]}" = run ]; then
+    case $prev in
+      -d|--data|-o|--output|-k|--key|-p|--placement)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return ;;
+      -s|--split) mapfile -t COMPREPLY < <(compgen -W 'train test unsup' -- "$cur"); return ;;
+      -f|--format) mapfile -t COMPREPLY < <(compgen -W 'text json csv' -- "$cur"); return ;;
+      --formats) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16 f16 q8' -- "$cur"); return ;;
+      --objective)
+        mapfile -t COMPREPLY < <(compgen -W 'throughput latency' -- "$cur")
+        return ;;
+      -n|--nodes|-b|--micro-batch|-t|--threads|-m|--memory|--timeout) return ;;
+    esac
+    if [[ $cur == -* ]]; then
+      mapfile -t COMPREPLY < <(compgen -W '--data --split --format --output --nodes --key --insecure
+        --placement --formats --objective --micro-batch --threads --memory --no-local --timeout
+        --json --help' -- "$cur")
+    else
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    fi
     return
   fi
   if [ "${COMP_WORDS[1]}" = plan ]; then

@@ -19,14 +19,18 @@ typedef struct
   const char *answer;
 } FakeAnswer;
 
-typedef struct
+typedef struct _FakeNode FakeNode;
+
+struct _FakeNode
 {
   const FakeAnswer *answers;    /* end with NULL */
+  /* (nullable): makes the answer to "build", as it would stand in the table */
+  char *(*build) (FakeNode *self, JsonObject *request);
   GSocketService *service;
   guint16 port;
   gint n_connections;           /* atomic: so far */
   gint n_requests;              /* atomic: so far */
-} FakeNode;
+};
 
 #define FAKE_NODE_DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
@@ -135,7 +139,7 @@ static inline gboolean
 fake_answer (FakeNode *self, GInputStream *in, GOutputStream *out, GBytes *message)
 {
   g_autoptr (JsonParser) parser = json_parser_new ();
-  g_autofree char *text = NULL;
+  g_autofree char *text = NULL, *built = NULL;
   const FakeAnswer *one;
   JsonObject *object;
   const char *answer;
@@ -151,6 +155,9 @@ fake_answer (FakeNode *self, GInputStream *in, GOutputStream *out, GBytes *messa
       break;
   answer = one->request != NULL ? one->answer
       : ",\"error\":{\"code\":\"unknown\",\"message\":\"what?\"}";
+  if (self->build != NULL && g_str_equal (json_object_get_string_member (object, "request"),
+                                          "build"))
+    answer = built = self->build (self, object);
   if (answer == NULL)
     return TRUE;
   if (g_str_equal (answer, "leave"))

@@ -169,11 +169,12 @@ on_finished (TandemNodeClient *client, guint stage, guint64 sequences, guint64 t
 
 static void
 on_report (TandemNodeClient *client, guint stage, guint64 sequences, guint64 tokens,
-           double sequence_rate, double token_rate, gpointer data)
+           double sequence_rate, double token_rate, double busy, gpointer data)
 {
   Heard *heard = data;
 
   g_assert_cmpfloat (sequence_rate, >=, 0);
+  g_assert_cmpfloat (busy, >=, 0);
   heard->n_reports++;
 }
 

@@ -8,14 +8,14 @@ import subprocess
 
 import tap
 
-ELEMENTS = ('reviewsrc', 'lineparse', 'tokenize', 'microbatch', 'bertstage', 'tcpactsink',
+ELEMENTS = ('reviewsrc', 'lineparse', 'tokenize', 'microbatch', 'bertstage', 'bertbin', 'tcpactsink',
             'tcpactsrc', 'sentimentsink', 'sentimentloss')
 # What an element has from its base classes.
 INHERITED = {
     'name', 'parent', 'sync', 'max-lateness', 'qos', 'async', 'ts-offset', 'enable-last-sample',
     'last-sample', 'blocksize', 'render-delay', 'throttle-time', 'max-bitrate',
     'processing-deadline', 'stats', 'num-buffers', 'typefind', 'do-timestamp',
-    'disable-passthrough',
+    'disable-passthrough', 'async-handling', 'message-forward',
 }
 
 

@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""tandem run over three hosts with wires of 100 Mbit/s and 1 ms, one host four times slower: whatever
+happens to them, each text has one result, and the same as on one device."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.environ['TANDEM_SOURCE_ROOT'], 'tests', 'pipeline'))
+
+import tap
+from lan import need
+from wired import GROUPS, Node, Run, Slow, WiredLan
+
+ETHERNET, WRITE_MODEL = sys.argv[1:3]
+TOOL = os.environ['TANDEM_TEST_TOOL']
+N_TEXTS = int(os.environ.get('TANDEM_TEST_TEXTS', '4000'))
+RANDOM = random.Random(5)
+
+
+def make_texts(n):
+    letters = 'abcdefghij'
+    return [' '.join(''.join(RANDOM.choices(letters, k=3)) for _ in range(RANDOM.randint(3, 60)))
+            for _ in range(n)]
+
+
+class Setting:
+    """The LAN with its nodes, a model and what is expected of it."""
+
+    def __init__(self, loss=0, texts=N_TEXTS):
+        self.loss = loss
+        self.n_texts = texts
+        self.stack = []
+
+    def enter(self, thing):
+        result = thing.__enter__()
+        self.stack.append(thing)
+        return result
+
+    def __enter__(self):
+        need()
+        if not os.path.isdir(GROUPS):
+            raise tap.Skip('there is no %s here' % GROUPS)
+        if not os.path.exists('/dev/net/tun'):
+            raise tap.Skip('there is no /dev/net/tun here')
+        try:
+            self.folder = self.enter(tempfile.TemporaryDirectory(prefix='tandem-lan-'))
+            self.model = os.path.join(self.folder, 'model')
+            subprocess.run([WRITE_MODEL, self.model, '6', '128'], check=True)
+            self.key = os.path.join(self.folder, 'cluster.key')
+            subprocess.run([TOOL, 'key', 'new', self.key], check=True, stdout=subprocess.DEVNULL)
+            self.texts = make_texts(self.n_texts)
+            self.expected = self.alone()
+            self.lan = WiredLan(3, ETHERNET, loss=self.loss)
+            self.hosts = self.enter(self.lan)
+            slow = self.enter(Slow(0.25))
+            self.nodes = [self.enter(Node(self.hosts[1], self.key)),
+                          self.enter(Node(self.hosts[2], self.key, slow=slow))]
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(self, *reason):
+        for thing in reversed(self.stack):
+            thing.__exit__(*reason)
+
+    def alone(self):
+        """One stage on one device."""
+        path = os.path.join(self.folder, 'alone.csv')
+        subprocess.run(['gst-launch-1.0', '-q', *(
+            'fdsrc ! lineparse ! tokenize model=%s ! microbatch ! bertstage model=%s ! '
+            'sentimentsink summary=false format=csv location=%s' % (self.model, self.model, path)
+        ).split()], input='\n'.join(self.texts).encode() + b'\n', check=True, timeout=300)
+        with open(path, encoding='utf-8') as file:
+            return file.read().splitlines()[1:]
+
+    def run(self, *options):
+        cache = os.path.join(self.folder, 'cache')
+        run = Run(self.hosts[0], self.key, *options, self.model, cache=cache)
+        run.feed(self.texts)
+        return run
+
+    def check(self, run, what, gap=None):
+        results = run.finish()
+        assert results == self.expected, 'of %d results %d, different: %d' % (
+            len(self.expected), len(results),
+            sum(a != b for a, b in zip(results, self.expected)))
+        print('# %s: %d results, all once and the same%s' % (
+            what, len(results), '' if gap is None else '; longest pause %.2f s' % gap),
+            flush=True)
+
+
+def wait_more(run):
+    """The longest pause until all was answered that was asked before, and more."""
+    return run.longest_pause(1200)
+
+
+def choose_victim(run):
+    """The number of a host that has layers, or will have them in a moment."""
+    placement = run.wait_cluster()['placement']
+    run.wait_results(run.count() + 100)
+    return 2 if 'host2' in placement else 3
+
+
+def warm(setting):
+    """What is measured once and kept."""
+    with setting.run('--no-local') as run:
+        run.wait_cluster()
+
+
+@tap.case('first-answer')
+def test_first_answer():
+    with Setting() as setting:
+        for attempt in ('nothing measured before', 'measured before'):
+            with setting.run('--no-local') as run:
+                plan = run.wait_cluster()
+                first = run.wait_results(1) - run.began
+                print('# %s: first answer over the cluster after %.2f s: %s' % (
+                    attempt, first, plan['placement']), flush=True)
+                setting.check(run, attempt)
+        assert first < 5, first
+
+
+@tap.case('killed')
+def test_killed():
+    """Each of them, at some moment, for a run that this host could do alone, and one it may not."""
+    with Setting() as setting:
+        warm(setting)
+        for victim in (0, 1):
+            for options in ([], ['--no-local']):
+                node = setting.nodes[victim]
+                with setting.run(*options) as run:
+                    run.wait_results(RANDOM.randint(1, len(setting.texts) // 3))
+                    node.kill()
+                    gap = wait_more(run)
+                    node.start()
+                    setting.check(run, 'kill -9 of host %d %s' % (victim + 2, options), gap)
+
+
+@tap.case('slowed')
+def test_slowed():
+    """A host that is in use becomes ten times slower: its layers go elsewhere."""
+    with Setting(texts=3 * N_TEXTS) as setting:
+        warm(setting)
+        with setting.run('--no-local') as run:
+            number = choose_victim(run)
+            plan = run.wait_cluster()
+            began = time.monotonic()
+            with Slow(0.1, 'slower') as slow:
+                slow.put(setting.nodes[number - 2].process.pid)
+                moved = run.wait(lambda event: event['event'] == 'moved', timeout=120)
+                print('# host %d slowed: %s became %s after %.1f s' % (
+                    number, plan['placement'], moved['placement'], time.monotonic() - began),
+                    flush=True)
+                assert moved['placement'] != plan['placement'], moved
+                setting.check(run, 'a slower host')
+                setting.nodes[number - 2].kill()
+
+
+@tap.case('paused')
+def test_paused():
+    with Setting() as setting:
+        warm(setting)
+        with setting.run('--no-local') as run:
+            number = choose_victim(run)
+            setting.nodes[number - 2].signal(signal.SIGSTOP)
+            gap = wait_more(run)
+            setting.nodes[number - 2].signal(signal.SIGCONT)
+            setting.check(run, 'SIGSTOP of host %d' % number, gap)
+
+
+@tap.case('link-cut')
+def test_link_cut():
+    with Setting() as setting:
+        warm(setting)
+        with setting.run('--no-local') as run:
+            number = choose_victim(run)
+            began = time.monotonic()
+            setting.lan.tell('down %d' % (number - 1))
+            gap = wait_more(run)
+            time.sleep(max(began + 10 - time.monotonic(), 0))
+            setting.lan.tell('up %d' % (number - 1))
+            setting.check(run, 'the link of host %d cut for 10 s' % number, gap)
+
+
+@tap.case('loss')
+def test_loss():
+    with Setting(loss=2) as setting, setting.run('--no-local') as run:
+        setting.check(run, '2 % loss')
+
+
+@tap.case('avahi-restarted')
+def test_avahi():
+    with Setting() as setting:
+        warm(setting)
+        with setting.run() as run:
+            run.wait_results(100)
+            for host in setting.hosts:
+                host.stop('avahi')
+                host.start_avahi()
+            setting.check(run, 'daemons restarted')
+
+
+@tap.case('disk-full')
+def test_disk_full():
+    """No stage file can be cut: this device works."""
+    with Setting() as setting:
+        cache = os.path.join(setting.folder, 'cache')
+        os.mkdir(cache)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', cache], check=True)
+        try:
+            with setting.run() as run:
+                setting.check(run, 'disk full')
+        finally:
+            subprocess.run(['umount', cache], check=True)
+
+
+tap.run()

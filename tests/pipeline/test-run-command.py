@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""tandem run: texts and files in, results out, and what it says about it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import tempfile
+
+import tap
+
+TOOL = os.environ['TANDEM_TEST_TOOL']
+TIMEOUT = 120
+TEXTS = b'What a wonderful film.\nThe worst two hours of my life.\n'
+
+
+def tandem_run(*arguments, **options):
+    return subprocess.run([TOOL, 'run', *arguments], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False, timeout=TIMEOUT, **options)
+
+
+def events(result):
+    return [json.loads(line) for line in result.stderr.decode().splitlines()]
+
+
+class Node:
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.process = subprocess.Popen([TOOL, 'node', '--json', '--port=0', '--name=attic',
+                                         '--cache', self.folder.name], stdout=subprocess.PIPE)
+        self.address = '127.0.0.1:%d' % json.loads(self.process.stdout.readline())['port']
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *reason):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.folder.cleanup()
+
+
+@tap.case('usage')
+def test_usage():
+    for arguments in (['--format=x'], ['--split=x'], ['--objective=x'], ['--formats=x'],
+                      ['--micro-batch=0'], ['--threads=0'], ['--memory=x'], ['--timeout=-1'],
+                      ['--key=k', '--insecure'], ['a', 'b'], ['--dance']):
+        result = tandem_run(*arguments)
+        assert result.returncode == 2 and result.stdout == b'', (arguments, result)
+    assert b'MODEL' in tandem_run('--help').stdout
+
+
+@tap.case('alone')
+def test_alone():
+    tap.need_model()
+    result = tandem_run('--json', '--format=json', '--nodes=127.0.0.1:1', tap.MODEL, input=TEXTS)
+    assert result.returncode == 0, result.stderr
+    labels = [json.loads(line)['label'] for line in result.stdout.decode().splitlines()]
+    assert labels == ['positive', 'negative'], labels
+    said = events(result)
+    assert [event['event'] for event in said] == ['plan', 'summary'], said
+    assert said[0]['devices'] == 1 and said[1]['reviews'] == 2, said
+    assert said[1]['interrupted'] is False
+    environment = dict(os.environ, TANDEM_MODEL=tap.MODEL)
+    result = tandem_run('--nodes=127.0.0.1:1', input=TEXTS, env=environment)
+    assert result.returncode == 0 and b'positive' in result.stdout, result
+    assert b'2 reviews' in result.stderr, result.stderr
+
+
+@tap.case('data')
+def test_data():
+    tap.need_model()
+    with tempfile.TemporaryDirectory() as folder, Node() as node:
+        path, results = os.path.join(folder, 'r.tsv'), os.path.join(folder, 'r.csv')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('review\tsentiment\n')
+            for _ in range(40):
+                file.write('A joy from first to last.\tpositive\nDull and empty.\tnegative\n')
+        placement = os.path.join(folder, 'placement.json')
+        with open(placement, 'w', encoding='ascii') as file:
+            json.dump({'stages': [{'device': 'attic', 'layers': '0-1'}]}, file)
+        result = tandem_run('--json', '--data', path, '--format=csv', '--output', results,
+                            '--nodes', node.address, '--placement', placement, '--no-local',
+                            '--micro-batch=8', tap.MODEL)
+        assert result.returncode == 0 and result.stdout == b'', result
+        said = events(result)
+        assert said[0]['placement'] == '0-1 attic', said
+        assert said[-1]['reviews'] == said[-1]['labelled'] == 80, said
+        with open(results, encoding='utf-8') as file:
+            rows = list(csv.DictReader(io.StringIO(file.read())))
+        assert [int(row['id']) for row in rows] == list(range(80))
+
+
+@tap.case('failures')
+def test_failures():
+    tap.need_model()
+    for arguments, words in ((['/nonexistent'], b'/nonexistent'),
+                             (['--data=/nonexistent.tsv', tap.MODEL], b'/nonexistent.tsv'),
+                             (['--key=/nonexistent', tap.MODEL], b'/nonexistent'),
+                             (['--nodes=a:99999', tap.MODEL], b'99999'),
+                             (['--output=/nonexistent/x', tap.MODEL], b'/nonexistent/x'),
+                             (['--no-local', '--timeout=1', '--nodes=127.0.0.1:1', tap.MODEL],
+                              b'No devices')):
+        result = tandem_run(*arguments, input=TEXTS)
+        assert result.returncode == 1 and words in result.stderr, (arguments, result)
+
+
+@tap.case('interrupted')
+def test_interrupted():
+    """What was read gets its results."""
+    tap.need_model()
+    process = subprocess.Popen([TOOL, 'run', '--nodes=127.0.0.1:1', '--format=json', '--json',
+                                tap.MODEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    process.stdin.write(TEXTS)
+    process.stdin.flush()
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.wait(TIMEOUT)
+    rest, said = process.stdout.read(), process.stderr.read()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
+    assert process.returncode == 1, said
+    assert [json.loads(line)['id'] for line in (first + rest).splitlines()] == [0, 1]
+    assert b'"interrupted":true' in said and b'interrupted\n' in said, said
+
+
+tap.run()
