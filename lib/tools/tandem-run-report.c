@@ -223,7 +223,7 @@ void
 run_report_end (RunReport *self, gboolean interrupted)
 {
   guint64 reviews = (guint) g_atomic_int_get (&self->done), labelled = 0, correct = 0;
-  double seconds = get_seconds (self), rate = 0;
+  double seconds = get_seconds (self), rate;
   g_autofree char *time = describe_time (seconds);
   g_autofree char *number = NULL;
 
@@ -231,11 +231,10 @@ run_report_end (RunReport *self, gboolean interrupted)
     print_json ("summary", self->summary, seconds, interrupted);
     return;
   }
-  if (self->summary != NULL) {
+  if (self->summary != NULL)
     gst_structure_get (self->summary, "reviews", G_TYPE_UINT64, &reviews, "labelled",
                        G_TYPE_UINT64, &labelled, "correct", G_TYPE_UINT64, &correct, NULL);
-    gst_structure_get (self->summary, "reviews-per-second", G_TYPE_DOUBLE, &rate, NULL);
-  }
+  rate = reviews / MAX (seconds, 1e-3);
   number = g_strdup_printf ("%" G_GUINT64_FORMAT, reviews);
   if (labelled > 0)
     say (self, _("%s reviews in %s, %.1f a second; %.2f %% of those with a label are right."),
