@@ -103,7 +103,7 @@ make_child (TandemSwarmGenetic *self, guint i, double *point)
   const double *first = select_parent (self), *second = select_parent (self);
 
   tandem_variation_cross (optimizer, TANDEM_CROSSOVER_BLEND, BLEND, first, second, point);
-  tandem_variation_mutate (optimizer, 1.0 / swarm->n_dimensions, point);
+  tandem_variation_mutate (optimizer, 1.0 / swarm->n_dimensions, first == second, point);
   memcpy (tandem_swarm_row (swarm, swarm->position, i), point,
           swarm->n_dimensions * sizeof *point);
   memset (tandem_swarm_row (swarm, swarm->velocity, i), 0, swarm->n_dimensions * sizeof *point);
