@@ -9,18 +9,18 @@
  *
  *     c = a + (u (1 + 2 alpha) - alpha) (b - a), u from 0 to 1
  *
- * (BLX-alpha, Eshelman and Schaffer 1993), or is the first parent; then each coordinate changes with
- * [property@Genetic:mutation-rate] by
+ * (BLX-alpha, Eshelman and Schaffer 1993), or is the first parent; then each coordinate changes
+ * with [property@Genetic:mutation-rate] by
  *
  *     +- 0.1 2^(-24 u)
  *
  * of its range (the breeder genetic algorithm's mutation, Mühlenbein and Schlierkamp-Voosen 1993,
- * with its discrete sum as the continuous one), a category to any other one. What leaves the cube is
- * reflected into it. The best [property@Genetic:elites] parents and all children compete, and the best of
- * them, as many as the population, are the next parents.
+ * with its discrete sum as the continuous one), a category to any other one. What leaves the cube
+ * is reflected into it. The best [property@Genetic:elites] parents and all children compete, and
+ * the best of them, as many as the population, are the next parents.
  *
- * With two objectives it is NSGA-II (Deb, Pratap, Agarwal and Meyarivan 2002): tournaments by rank and
- * crowding distance, and all parents compete with the children.
+ * With two objectives it is NSGA-II (Deb, Pratap, Agarwal and Meyarivan 2002): tournaments by rank
+ * and crowding distance, and all parents compete with the children.
  *
  * It works by generations: a generation begins when the one before is evaluated, so that a
  * population that is a multiple of the number of workers keeps them busiest.

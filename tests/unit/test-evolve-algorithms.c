@@ -415,7 +415,8 @@ test_gradient (void)
   g_assert_cmpfloat (outcome.values[0], <, other.values[0]);
 }
 
-/* What 3,000 evaluations of a sphere in 5 dimensions are enough for; random search is at 5 or so. */
+/* What 3,000 evaluations of a sphere in 5 dimensions are enough for; random search is at 5 or so.
+ * */
 static void
 test_convergence (void)
 {

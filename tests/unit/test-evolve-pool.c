@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Searches by processes: well-behaved ones, those that crash, hang and lie, and ones that are killed. */
+/* Searches by processes: well-behaved ones, those that crash, hang and lie, and ones that are
+ * killed. */
 
 #include "evolve-search.h"
 
