@@ -182,7 +182,7 @@ tandem_particle_swarm_class_init (TandemParticleSwarmClass *klass)
     object_class, PROP_VELOCITY_LIMIT,
     g_param_spec_double ("velocity-limit", "Velocity limit",
                          "The highest velocity in a coordinate, as a part of its range", 0.001, 1.0,
-                         0.5, flags));
+                         0.2, flags));
 }
 
 static void

@@ -115,7 +115,7 @@ static void
 test_misbehaviour (Fixture *fixture, gconstpointer data)
 {
   static const struct { const char *way, *failure; gboolean replaced; double limit; } cases[] = {
-    { "crash", "the worker was ended by signal 11", TRUE, 60 },
+    { "crash", "the worker was ended by signal 9", TRUE, 60 },
     { "exit", "the worker ended with status 3", TRUE, 60 },
     { "hang", "it took longer than 2 s", TRUE, 2 },
     { "nonsense", "the answer is not valid JSON", TRUE, 60 },
