@@ -318,7 +318,7 @@ tandem_genetic_class_init (TandemGeneticClass *klass)
    */
   g_object_class_install_property (
     object_class, PROP_BLEND,
-    g_param_spec_double ("blend", "Blend", "How far beyond its parents a child may lie", 0, 2, 0.5,
+    g_param_spec_double ("blend", "Blend", "How far beyond its parents a child may lie", 0, 2, 0.4,
                          flags));
   /**
    * TandemGenetic:mutation-rate:
