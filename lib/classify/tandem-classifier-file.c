@@ -3,7 +3,8 @@
 /* Kinds, options from text, and files of classifiers.
  *
  * A file is a safetensors file. Metadata: tandem.classifier "1", the version; tandem.kind;
- * tandem.classes; and tandem.option.NAME for each property. What tensors there are, each kind's file says. */
+ * tandem.classes; and tandem.option.NAME for each property. What tensors there are, each kind's header says. A BERT is
+ * a folder, as Hugging Face has them. */
 
 #include "config.h"
 
@@ -11,7 +12,9 @@
 #include <string.h>
 
 #include "tandem-ann-classifier.h"
+#include "tandem-bert-classifier.h"
 #include "tandem-classifier.h"
+#include "tandem-cnn-classifier.h"
 #include "tandem-svm-classifier.h"
 
 #define VERSION_KEY "tandem.classifier"
@@ -19,15 +22,19 @@
 #define KIND_KEY "tandem.kind"
 #define OPTION_PREFIX "tandem.option."
 
-static const char *const kinds[] = { "ann", "svm", NULL };
+static const char *const kinds[] = { "ann", "cnn", "svm", "bert", NULL };
 
 static GType
 get_kind_type (const char *kind)
 {
   if (g_strcmp0 (kind, "ann") == 0)
     return TANDEM_TYPE_ANN_CLASSIFIER;
+  if (g_strcmp0 (kind, "cnn") == 0)
+    return TANDEM_TYPE_CNN_CLASSIFIER;
   if (g_strcmp0 (kind, "svm") == 0)
     return TANDEM_TYPE_SVM_CLASSIFIER;
+  if (g_strcmp0 (kind, "bert") == 0)
+    return TANDEM_TYPE_BERT_CLASSIFIER;
   return G_TYPE_INVALID;
 }
 
@@ -207,15 +214,18 @@ read_options (TandemClassifier *self, TandemSafetensors *file, GError **error)
 TandemClassifier *
 tandem_classifier_load (const char *path, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (TandemSafetensors) file = tandem_safetensors_open (path, error);
+  g_autoptr (TandemSafetensors) file = NULL;
   g_autoptr (TandemClassifier) self = NULL;
   const char *kind;
 
+  if (g_file_test (path, G_FILE_TEST_IS_DIR))
+    return tandem_bert_classifier_load (path, cancellable, error);
+  file = tandem_safetensors_open (path, error);
   if (file == NULL)
     return NULL;
   kind = tandem_safetensors_get_metadata (file, KIND_KEY);
   if (g_strcmp0 (tandem_safetensors_get_metadata (file, VERSION_KEY), VERSION) != 0 ||
-      get_kind_type (kind) == G_TYPE_INVALID) {
+      get_kind_type (kind) == G_TYPE_INVALID || g_str_equal (kind, "bert")) {
     tandem_classifier_fail_file (error, "it is no classifier of this version");
   } else {
     self = g_object_new (get_kind_type (kind), NULL);

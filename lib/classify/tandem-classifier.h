@@ -56,7 +56,7 @@ struct _TandemClassifierInterface
                             guint n_rows, double *loss, float *gradient, GError **error);
 };
 
-/* "ann", "cnn" or "svm": TANDEM_CLASSIFY_ERROR_OPTION for others. */
+/* One of the kinds: TANDEM_CLASSIFY_ERROR_OPTION for others. */
 TandemClassifier *tandem_classifier_new (const char *kind, GError **error);
 
 /* The kinds, which NULL ends. */

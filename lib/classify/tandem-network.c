@@ -467,7 +467,7 @@ run_epochs (TandemNetwork *self, const guint *rows, guint n_rows, GCancellable *
       if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
           !learn (self, order + first, n, n, step, TRUE, &loss, error))
         return FALSE;
-      update (priv, tandem_schedule_get_rate (priv->learning_rate, 0, n_steps + 1, FALSE, step),
+      update (priv, tandem_schedule_get_rate (priv->learning_rate, 0, n_steps, FALSE, step - 1),
               step);
       clear_gradient (priv);
     }

@@ -8,6 +8,9 @@ static const char *const ann_numbers[] = { "hidden-1", "5", "hidden-2", "4", NUL
 static const char *const ann_texts[] = { "hidden-1", "6", "min-texts", "1", "ngrams", "2",
                                          "weighting", "nb", NULL };
 
+static const char *const cnn_texts[] = { "embedding-size", "3", "filters", "4", "widths", "2,3",
+                                         "min-count", "2", "max-length", "6", NULL };
+
 static void
 test_gradient (gconstpointer loss)
 {
@@ -16,14 +19,17 @@ test_gradient (gconstpointer loss)
   g_autoptr (TandemClassifier) flat = make_classifier ("ann", (const char *[]) { "hidden-1", "0",
                                                                                  NULL });
   g_autoptr (TandemClassifier) bag = make_classifier ("ann", ann_texts);
+  g_autoptr (TandemClassifier) cnn = make_classifier ("cnn", cnn_texts);
   const char *const options[] = { "loss", loss, NULL };
 
   set_options (deep, options);
   set_options (flat, options);
   set_options (bag, options);
-  check_gradient (deep, numbers);
-  check_gradient (flat, numbers);
-  check_gradient (bag, texts);
+  set_options (cnn, options);
+  check_gradient (deep, numbers, 1.0f);
+  check_gradient (flat, numbers, 1.0f);
+  check_gradient (bag, texts, 1.0f);
+  check_gradient (cnn, texts, 3.0f);
 }
 
 /* The scores of two hidden layers, from the weights, in double precision. Each column has mean 0 and
@@ -74,6 +80,73 @@ test_reference (void)
   }
 }
 
+/* What comes of one text: words that are known are those of two occurrences, others share the last
+ * row of the embeddings, and only the last 6 are read. */
+static void
+test_reference_words (void)
+{
+  enum { N = 30, E = 3, F = 4, MOST = 6 };
+  g_autoptr (TandemDataset) data = make_reviews (N);
+  g_autoptr (TandemClassifier) cnn = make_classifier ("cnn", cnn_texts);
+  g_autofree guint *rows = list_rows (N);
+  g_autofree float *scores = NULL;
+  const TandemTerms *terms = tandem_dataset_get_words (data, NULL, NULL);
+  g_autofree guint *counts = g_new0 (guint, terms->n_terms);
+  g_autoptr (GArray) known = g_array_new (FALSE, FALSE, sizeof (guint64));
+  const float *table, *weights;
+  guint row, w, f, t, j, k, n_known;
+  gsize at;
+
+  g_assert_true (tandem_classifier_prepare (cnn, data, rows, N, NULL, NULL));
+  scores = predict (cnn, data);
+  for (at = 0; at < terms->offsets[N]; at++)
+    counts[terms->terms[at]]++;
+  for (t = 0; t < terms->n_terms; t++)
+    if (counts[t] >= 2)
+      g_array_append_val (known, terms->hashes[t]);
+  n_known = known->len;
+  g_assert_cmpuint (n_known, <=, terms->n_terms);
+  table = tandem_classifier_get_parameters (cnn);
+  for (row = 0; row < N; row++) {
+    guint n = (guint) (terms->offsets[row + 1] - terms->offsets[row]), length = MIN (n, MOST);
+    const guint32 *words = terms->terms + terms->offsets[row + 1] - length;
+    double outputs[2 * F], sums[2] = { 0, 0 };
+
+    weights = table + (n_known + 1) * E;
+    for (w = 2; w <= 3; w++) {
+      const float *bias = weights + F * w * E;
+
+      for (f = 0; f < F; f++) {
+        double best = -1e9;
+
+        for (t = 0; t + w <= length; t++) {
+          double value = bias[f];
+
+          for (j = 0; j < w; j++) {
+            guint id = 0;
+
+            /* As many known hashes are below it. */
+            for (k = 0; k < n_known; k++)
+              id += g_array_index (known, guint64, k) < terms->hashes[words[t + j]];
+            if (counts[words[t + j]] < 2)
+              id = n_known;
+            for (k = 0; k < E; k++)
+              value += table[id * E + k] * weights[f * w * E + j * E + k];
+          }
+          best = MAX (best, value);
+        }
+        outputs[(w - 2) * F + f] = MAX (best, 0.0);
+      }
+      weights = bias + F;
+    }
+    for (k = 0; k < 2; k++)
+      for (f = 0; f < 2 * F; f++)
+        sums[k] += weights[k * 2 * F + f] * outputs[f];
+    for (k = 0; k < 2; k++)
+      g_assert_cmpfloat_with_epsilon (scores[2 * row + k], sums[k] + weights[4 * F + k], 1e-5);
+  }
+}
+
 static void
 test_losses (void)
 {
@@ -105,22 +178,26 @@ test_learns (void)
     "weight-decay", "0", NULL });
   g_autoptr (TandemClassifier) bag = make_classifier ("ann", (const char *[]) {
     "hidden-1", "8", "epochs", "20", "learning-rate", "0.02", "input-dropout", "0.1", NULL });
+  g_autoptr (TandemClassifier) cnn = make_classifier ("cnn", (const char *[]) {
+    "embedding-size", "8", "filters", "8", "epochs", "20", "learning-rate", "0.02", "dropout",
+    "0.2", NULL });
 
   fit_all (ann, exclusive);
   g_assert_cmpfloat (get_accuracy (ann, exclusive), ==, 1.0);
   fit_all (bag, reviews);
   g_assert_cmpfloat (get_accuracy (bag, reviews), ==, 1.0);
+  fit_all (cnn, reviews);
+  g_assert_cmpfloat (get_accuracy (cnn, reviews), ==, 1.0);
 }
 
 static void
-test_seed (void)
+test_seed (gconstpointer kind)
 {
-  static const char *const options[] = { "hidden-1", "8", "hidden-2", "4", "input-dropout", "0.2",
-                                         "min-texts", "1", NULL };
+  static const char *const options[] = { "input-dropout", "0.2", "dropout", "0.5", NULL };
   g_autoptr (TandemDataset) data = make_reviews (60);
-  g_autoptr (TandemClassifier) one = make_classifier ("ann", options);
-  g_autoptr (TandemClassifier) same = make_classifier ("ann", options);
-  g_autoptr (TandemClassifier) other = make_classifier ("ann", options);
+  g_autoptr (TandemClassifier) one = make_classifier (kind, options);
+  g_autoptr (TandemClassifier) same = make_classifier (kind, options);
+  g_autoptr (TandemClassifier) other = make_classifier (kind, options);
   gsize size;
 
   g_object_set (other, "seed", (guint64) 2, NULL);
@@ -144,7 +221,10 @@ test_round_trip (void)
   g_autoptr (TandemDataset) numbers = make_numbers (20, 4, 3), texts = make_reviews (40);
   g_autoptr (TandemClassifier) deep = make_classifier ("ann", ann_numbers);
   g_autoptr (TandemClassifier) bag = make_classifier ("ann", ann_texts);
+  g_autoptr (TandemClassifier) cnn = make_classifier ("cnn", cnn_texts);
 
+  fit_all (cnn, texts);
+  check_round_trip (cnn, texts);
   fit_all (deep, numbers);
   check_round_trip (deep, numbers);
   fit_all (bag, texts);
@@ -231,9 +311,11 @@ main (int argc, char **argv)
   g_test_add_data_func ("/network/gradient/mse", "mse", test_gradient);
   g_test_add_data_func ("/network/gradient/both", "mse-cross-entropy", test_gradient);
   g_test_add_func ("/network/reference", test_reference);
+  g_test_add_func ("/network/reference-words", test_reference_words);
   g_test_add_func ("/network/losses", test_losses);
   g_test_add_func ("/network/learns", test_learns);
-  g_test_add_func ("/network/seed", test_seed);
+  g_test_add_data_func ("/network/seed/ann", "ann", test_seed);
+  g_test_add_data_func ("/network/seed/cnn", "cnn", test_seed);
   g_test_add_func ("/network/round-trip", test_round_trip);
   g_test_add_func ("/network/size-and-cost", test_size_and_cost);
   g_test_add_func ("/network/refusals", test_refusals);
