@@ -63,3 +63,12 @@
 #include "train/tandem-schedule.h"
 #include "train/tandem-train-error.h"
 #include "train/tandem-train-stage.h"
+
+#include "evolve/tandem-parameter-set.h"
+#include "evolve/tandem-evolve-error.h"
+#include "evolve/tandem-genetic.h"
+#include "evolve/tandem-optimizer.h"
+#include "evolve/tandem-particle-swarm.h"
+#include "evolve/tandem-random-search.h"
+#include "evolve/tandem-search-space.h"
+#include "evolve/tandem-trial.h"
