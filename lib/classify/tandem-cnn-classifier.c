@@ -164,7 +164,7 @@ tandem_cnn_classifier_get_property (GObject *object, guint id, GValue *value, GP
 static gboolean
 set_shape (TandemCnnClassifier *self, GError **error)
 {
-  g_auto (GStrv) parts = g_strsplit (self->widths != NULL ? self->widths : "", ",", -1);
+  g_auto (GStrv) parts = g_strsplit_set (self->widths != NULL ? self->widths : "", ",+", -1);
   guint n = g_strv_length (parts), i, k;
   guint64 number = 0;
 
@@ -182,7 +182,7 @@ set_shape (TandemCnnClassifier *self, GError **error)
   if (i == n && n > 0)
     return TRUE;
   g_set_error (error, TANDEM_CLASSIFY_ERROR, TANDEM_CLASSIFY_ERROR_OPTION,
-               "widths is \"%s\"; it takes up to %d different numbers from 1 to %d, as 3,4,5",
+               "widths is \"%s\"; it takes up to %d different numbers from 1 to %d, as 3,4,5 or 3+4+5",
                self->widths != NULL ? self->widths : "", MAX_CONVOLUTIONS, MAX_WORDS_OF_FILTER);
   return FALSE;
 }

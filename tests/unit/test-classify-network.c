@@ -175,7 +175,7 @@ test_learns (void)
   g_autoptr (TandemDataset) reviews = make_reviews (200);
   g_autoptr (TandemClassifier) ann = make_classifier ("ann", (const char *[]) {
     "hidden-1", "16", "epochs", "300", "learning-rate", "0.02", "batch-size", "4", "dropout", "0",
-    "weight-decay", "0", NULL });
+    "weight-decay", "0", "input-dropout", "0", NULL });
   g_autoptr (TandemClassifier) bag = make_classifier ("ann", (const char *[]) {
     "hidden-1", "8", "epochs", "20", "learning-rate", "0.02", "input-dropout", "0.1", NULL });
   g_autoptr (TandemClassifier) cnn = make_classifier ("cnn", (const char *[]) {
