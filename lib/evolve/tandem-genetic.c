@@ -120,6 +120,7 @@ tandem_genetic_propose (TandemOptimizer *optimizer, guint64 number, double *poin
 {
   TandemGenetic *self = TANDEM_GENETIC (optimizer);
   double rate = self->mutation_rate > 0 ? self->mutation_rate : 1.0 / self->n_dimensions;
+  gboolean is_crossed;
   guint first, second, d;
 
   if (number < self->n) {
@@ -129,12 +130,16 @@ tandem_genetic_propose (TandemOptimizer *optimizer, guint64 number, double *poin
   }
   first = select_parent (self);
   second = select_parent (self);
-  if (tandem_optimizer_draw (optimizer) < self->crossover_rate)
+  if (second == first)
+    second = (first + 1) % self->n;
+  is_crossed = tandem_optimizer_draw (optimizer) < self->crossover_rate;
+  if (is_crossed)
     tandem_variation_cross (optimizer, self->crossover, self->blend, get_row (self, first),
                             get_row (self, second), point);
   else
     memcpy (point, get_row (self, first), self->n_dimensions * sizeof *point);
-  tandem_variation_mutate (optimizer, rate, point);
+  /* Not the parent itself once more. */
+  tandem_variation_mutate (optimizer, rate, !is_crossed, point);
 }
 
 static int

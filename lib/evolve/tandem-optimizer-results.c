@@ -4,14 +4,19 @@
 
 #include "config.h"
 
+#include "evolve/tandem-bat.h"
+#include "evolve/tandem-cuckoo.h"
+#include "evolve/tandem-dynamic-swarm.h"
 #include "evolve/tandem-genetic.h"
 #include "evolve/tandem-optimizer-private.h"
 #include "evolve/tandem-particle-swarm.h"
 #include "evolve/tandem-random-search.h"
+#include "evolve/tandem-swarm-adam.h"
+#include "evolve/tandem-swarm-cuckoo.h"
+#include "evolve/tandem-swarm-genetic.h"
 
 static const char *const algorithms[] = {
-  "random", "ga", "pso",
-  NULL
+  "random", "ga", "pso", "dwpso", "bat", "cuckoo", "pso-cs", "pso-ga", "pso-adam", NULL
 };
 
 GType
@@ -19,6 +24,8 @@ tandem_optimizer_find_type (const char *algorithm)
 {
   GType (*const types[]) (void) = {
     tandem_random_search_get_type, tandem_genetic_get_type, tandem_particle_swarm_get_type,
+    tandem_dynamic_swarm_get_type, tandem_bat_get_type, tandem_cuckoo_get_type,
+    tandem_swarm_cuckoo_get_type, tandem_swarm_genetic_get_type, tandem_swarm_adam_get_type,
   };
   guint i;
 

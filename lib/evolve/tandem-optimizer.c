@@ -367,6 +367,21 @@ note_range (TandemOptimizerPrivate *priv, const TandemOutcome *outcome)
   priv->has_least = TRUE;
 }
 
+/* By the coordinates of the cube instead of by values. */
+static const double *
+convert_gradient (TandemOptimizerPrivate *priv, const double *point, const double *gradient)
+{
+  double *values = (double *) (gpointer) priv->values->data;
+  double *converted = (double *) (gpointer) priv->other_values->data;
+  guint i;
+
+  tandem_search_space_decode (priv->space, point, values);
+  for (i = 0; i < priv->space->parameters->len; i++)
+    converted[i] = isnan (values[i])
+        ? 0.0 : gradient[i] * tandem_search_space_get_slope (priv->space, i, values[i]);
+  return converted;
+}
+
 static void
 receive (TandemOptimizer *self, guint64 required)
 {
@@ -375,14 +390,15 @@ receive (TandemOptimizer *self, guint64 required)
 
   for (; priv->n_received < required; priv->n_received++) {
     const TandemRecord *record = tandem_optimizer_get_record (priv, priv->n_received);
-    const TandemOutcome *outcome =
-      &tandem_optimizer_get_record (priv, record->original)->outcome;
+    const double *point = tandem_optimizer_get_point (priv, priv->n_received);
+    TandemOutcome outcome = tandem_optimizer_get_record (priv, record->original)->outcome;
 
-    note_range (priv, outcome);
+    note_range (priv, &outcome);
     set_stream (priv, priv->n_received, RECEIVE);
+    if (outcome.gradient != NULL)
+      outcome.gradient = convert_gradient (priv, point, outcome.gradient);
     if (klass->receive != NULL)
-      klass->receive (self, priv->n_received,
-                      tandem_optimizer_get_point (priv, priv->n_received), outcome);
+      klass->receive (self, priv->n_received, point, &outcome);
   }
 }
 
@@ -691,5 +707,7 @@ tandem_optimizer_draw_normal (TandemOptimizer *self)
 guint
 tandem_optimizer_draw_below (TandemOptimizer *self, guint n)
 {
-  return MIN ((guint) (tandem_optimizer_draw (self) * n), n - 1);
+  guint number = (guint) (tandem_optimizer_draw (self) * n);
+
+  return MIN (number, n - 1);
 }

@@ -41,7 +41,8 @@ G_DECLARE_DERIVABLE_TYPE (TandemOptimizer, tandem_optimizer, TANDEM, OPTIMIZER, 
  *   is never above the number
  * @propose: fills a point for a candidate; coordinates outside of 0 to 1 are clamped. Exactly
  *   the candidates that @get_required says have been received before
- * @receive: takes the outcome of a candidate, in the order of numbers
+ * @receive: takes the outcome of a candidate, in the order of numbers; its gradient is by the
+ *   coordinates of the point
  *
  * What an algorithm implements. All calls come from the thread that asks and tells. Random numbers
  * come from tandem_optimizer_draw() and its like.

@@ -163,7 +163,7 @@ tandem_particle_swarm_class_init (TandemParticleSwarmClass *klass)
   g_object_class_install_property (
     object_class, PROP_TOPOLOGY,
     g_param_spec_enum ("topology", "Topology", "Whom a particle knows", TANDEM_TYPE_SWARM_TOPOLOGY,
-                       TANDEM_SWARM_TOPOLOGY_RING, flags));
+                       TANDEM_SWARM_TOPOLOGY_VON_NEUMANN, flags));
   /**
    * TandemParticleSwarm:velocity:
    *

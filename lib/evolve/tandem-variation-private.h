@@ -12,8 +12,9 @@ void tandem_variation_cross (TandemOptimizer *optimizer, TandemCrossover crossov
                              const double *a, const double *b, double *child);
 
 /* Changes each coordinate with this probability: categories are drawn anew, others move by
- * up to a tenth of the range, the less the oftener. */
-void tandem_variation_mutate (TandemOptimizer *optimizer, double probability, double *child);
+ * up to a tenth of the range, the less the oftener. surely: one of them does in any case. */
+void tandem_variation_mutate (TandemOptimizer *optimizer, double probability, gboolean surely,
+                              double *child);
 
 /* Back into 0 to 1, as from mirrors. */
 double tandem_variation_reflect (double x);

@@ -51,14 +51,15 @@ tandem_variation_cross (TandemOptimizer *optimizer, TandemCrossover crossover, d
 }
 
 void
-tandem_variation_mutate (TandemOptimizer *optimizer, double probability, double *child)
+tandem_variation_mutate (TandemOptimizer *optimizer, double probability, gboolean surely,
+                         double *child)
 {
-  guint n = get_n (optimizer), d;
+  guint n = get_n (optimizer), one = surely ? tandem_optimizer_draw_below (optimizer, n) : n, d;
 
   for (d = 0; d < n; d++) {
     double u, way;
 
-    if (tandem_optimizer_draw (optimizer) >= probability)
+    if (tandem_optimizer_draw (optimizer) >= probability && d != one)
       continue;
     u = tandem_optimizer_draw (optimizer);
     if (is_category (optimizer, d)) {

@@ -327,6 +327,7 @@ test_busy (void)
 
     if (g_str_equal (*algorithm, "ga") || g_str_equal (*algorithm, "pso-ga"))
       continue;
+    g_test_message ("%s", *algorithm);
     while (tandem_optimizer_get_n_evaluations (optimizer) < 200) {
       while (running->len < 4 && (trial = tandem_optimizer_ask (optimizer)) != NULL)
         g_ptr_array_add (running, trial);
