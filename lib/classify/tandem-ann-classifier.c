@@ -241,9 +241,10 @@ sum_inputs (TandemAnnClassifier *self, guint n_rows, guint width, float *out)
   guint i, k, u;
 
   for (i = 0; i < n_rows; i++, out += width) {
+    const guint end = g_array_index (self->offsets, guint, i + 1);
+
     memcpy (out, bias, width * sizeof (float));
-    for (k = g_array_index (self->offsets, guint, i); k < g_array_index (self->offsets, guint, i + 1);
-         k++) {
+    for (k = g_array_index (self->offsets, guint, i); k < end; k++) {
       const float *row = table + (gsize) g_array_index (self->columns, guint32, k) * width;
       const float value = g_array_index (self->values, float, k);
 
@@ -293,10 +294,11 @@ add_input_gradient (TandemAnnClassifier *self, guint width, const float *d_out)
   guint i, k, u;
 
   for (i = 0; i < self->n_rows; i++, d_out += width) {
+    const guint end = g_array_index (self->offsets, guint, i + 1);
+
     for (u = 0; u < width; u++)
       bias[u] += d_out[u];
-    for (k = g_array_index (self->offsets, guint, i); k < g_array_index (self->offsets, guint, i + 1);
-         k++) {
+    for (k = g_array_index (self->offsets, guint, i); k < end; k++) {
       const guint32 column = g_array_index (self->columns, guint32, k);
       const float value = g_array_index (self->values, float, k);
       float *row = table + (gsize) column * width;

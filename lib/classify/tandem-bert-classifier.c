@@ -585,8 +585,8 @@ tandem_bert_classifier_get_size (TandemClassifier *classifier)
   return size;
 }
 
-/* Of all layers, as if the last one computed all rows: 4 d^2 + 2 d f for a token, and 2 d for each pair of
- * tokens. */
+/* Of all layers, as if the last one computed all rows: 4 d^2 + 2 d f for a token, and 2 d for
+ * each pair of tokens. */
 static gboolean
 tandem_bert_classifier_get_cost (TandemClassifier *classifier, TandemDataset *data,
                                  const guint *rows, guint n_rows, double *cost, GError **error)

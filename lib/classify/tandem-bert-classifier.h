@@ -7,10 +7,10 @@ G_BEGIN_DECLS
 
 #define TANDEM_TYPE_BERT_CLASSIFIER (tandem_bert_classifier_get_type ())
 
-/* A TinyBERT, or any other BERT or ALBERT: begins at a folder as Hugging Face has them, is fine-tuned by
- * TandemTrainStage and judged by TandemBertStage. Where the folder has no classifier, or one for another
- * number of classes, it gets a random one. Weights are in a temporary folder, which goes with the
- * object; what is saved is a folder, too. */
+/* A TinyBERT, or any other BERT or ALBERT: begins at a folder as Hugging Face has them, is
+ * fine-tuned by TandemTrainStage and judged by TandemBertStage. Where the folder has no
+ * classifier, or one for another number of classes, it gets a random one. Weights are in a
+ * temporary folder, which goes with the object; what is saved is a folder, too. */
 G_DECLARE_FINAL_TYPE (TandemBertClassifier, tandem_bert_classifier, TANDEM, BERT_CLASSIFIER,
                       GObject)
 

@@ -3,8 +3,8 @@
 /* Kinds, options from text, and files of classifiers.
  *
  * A file is a safetensors file. Metadata: tandem.classifier "1", the version; tandem.kind;
- * tandem.classes; and tandem.option.NAME for each property. What tensors there are, each kind's header says. A BERT is
- * a folder, as Hugging Face has them. */
+ * tandem.classes; and tandem.option.NAME for each property. What tensors there are, each kind's
+ * header says. A BERT is a folder, as Hugging Face has them. */
 
 #include "config.h"
 
@@ -256,7 +256,8 @@ tandem_classifier_put_tensor (GHashTable *tensors, const char *name, TandemDtype
 {
   const guint64 shape[] = { n_rows, n };
   const guint n_dims = n_rows > 0 ? 2 : 1;
-  g_autoptr (GBytes) bytes = g_bytes_new (data, MAX (n_rows, 1) * n * tandem_dtype_get_size (dtype));
+  const gsize size = MAX (n_rows, 1) * n * tandem_dtype_get_size (dtype);
+  g_autoptr (GBytes) bytes = g_bytes_new (data, size);
   TandemTensor *tensor = tandem_tensor_new (dtype, n_dims, shape + 2 - n_dims, bytes, error);
 
   if (tensor != NULL)

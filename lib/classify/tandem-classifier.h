@@ -62,14 +62,14 @@ TandemClassifier *tandem_classifier_new (const char *kind, GError **error);
 /* The kinds, which NULL ends. */
 const char *const *tandem_classifier_list_kinds (void);
 
-/* Sets a property from text, as files and command lines have it. TANDEM_CLASSIFY_ERROR_OPTION, with its
- * range, where there is no such one or it does not take the value. */
+/* Sets a property from text, as files and command lines have it. TANDEM_CLASSIFY_ERROR_OPTION,
+ * with its range, where there is no such one or it does not take the value. */
 gboolean tandem_classifier_set_option (TandemClassifier *self, const char *name, const char *text,
                                        GError **error);
 
-/* Learns from @rows of @data, of which each is labelled, anew. The same data, properties and seed give the
- * same classifier on the same kind of processor. @cancellable is looked at between steps; a solver
- * of libsvm or liblinear runs to its end. */
+/* Learns from @rows of @data, of which each is labelled, anew. The same data, properties and
+ * seed give the same classifier on the same kind of processor. @cancellable is looked at between
+ * steps; a solver of libsvm or liblinear runs to its end. */
 gboolean tandem_classifier_fit (TandemClassifier *self, TandemDataset *data, const guint *rows,
                                 guint n_rows, GCancellable *cancellable, GError **error);
 
@@ -85,7 +85,8 @@ guint tandem_classifier_get_n_classes (TandemClassifier *self);
 /* Bytes of the model: weights, and what words or columns it has them for. */
 guint64 tandem_classifier_get_size (TandemClassifier *self);
 
-/* Multiplications with additions that judging a row takes, without finding its words: the mean over @rows. */
+/* Multiplications with additions that judging a row takes, without finding its words: the mean
+ * over @rows. */
 gboolean tandem_classifier_get_cost (TandemClassifier *self, TandemDataset *data, const guint *rows,
                                      guint n_rows, double *cost, GError **error);
 
@@ -123,8 +124,8 @@ double tandem_classifier_loss_of_row (TandemClassifierLoss kind, const float *sc
 gboolean tandem_classifier_put_tensor (GHashTable *tensors, const char *name, TandemDtype dtype,
                                        gsize n_rows, gsize n, gconstpointer data, GError **error);
 
-/* (transfer full): what a tensor of a file holds: @n numbers, or, where it is 0, 1 to 2^31 - 1, of which
- * n_read says how many (unless NULL); floats are finite. */
+/* (transfer full): what a tensor of a file holds: @n numbers, or, where it is 0, 1 to 2^31 - 1,
+ * of which n_read says how many (unless NULL); floats are finite. */
 gpointer tandem_classifier_take_tensor (TandemSafetensors *file, const char *name,
                                         TandemDtype dtype, gsize n, gsize *n_read, GError **error);
 

@@ -182,7 +182,7 @@ set_shape (TandemCnnClassifier *self, GError **error)
   if (i == n && n > 0)
     return TRUE;
   g_set_error (error, TANDEM_CLASSIFY_ERROR, TANDEM_CLASSIFY_ERROR_OPTION,
-               "widths is \"%s\"; it takes up to %d different numbers from 1 to %d, as 3,4,5 or 3+4+5",
+               "widths is \"%s\"; it takes up to %d different numbers from 1 to %d, as 3+4+5",
                self->widths != NULL ? self->widths : "", MAX_CONVOLUTIONS, MAX_WORDS_OF_FILTER);
   return FALSE;
 }
@@ -588,7 +588,7 @@ tandem_cnn_classifier_class_init (TandemCnnClassifierClass *klass)
   g_object_class_install_property (object, PROP_FILTERS, g_param_spec_uint (
     "filters", NULL, "Filters of each width", 1, 1024, 64, flags));
   g_object_class_install_property (object, PROP_WIDTHS, g_param_spec_string (
-    "widths", NULL, "Words that filters see: up to 8 different numbers from 1 to 16, as 3,4,5",
+    "widths", NULL, "Words that filters see: up to 8 different numbers from 1 to 16, as 3+4+5",
     "3,4,5", flags));
   g_object_class_install_property (object, PROP_MAX_WORDS, g_param_spec_uint (
     "max-words", NULL, "The most frequent words, so many, are known", 1, G_MAXINT32, 30000, flags));

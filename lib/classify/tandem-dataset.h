@@ -45,9 +45,9 @@ TandemDataset *tandem_dataset_new_rows (const float *values, guint n, guint widt
                                         const gint32 *labels, guint n_classes, GError **error);
 
 /* The class is @class_column, or with NULL the last column; it has to be nominal, or numbers of
- * which each different one is a class, in ascending order. Columns in @ignored, which NULL ends or
- * which is NULL, are left out. A nominal column of two values becomes one of 0 and 1, and another one a column
- * for each value. Rows without a class are refused. */
+ * which each different one is a class, in ascending order. Columns in @ignored, which NULL ends
+ * or which is NULL, are left out. A nominal column of two values becomes one of 0 and 1, and
+ * another one a column for each value. Rows without a class are refused. */
 TandemDataset *tandem_dataset_new_table (TandemDataTable *table, const char *class_column,
                                          const char *const *ignored, GError **error);
 
@@ -85,9 +85,9 @@ gpointer tandem_dataset_get_kept (TandemDataset *self, const char *key);
 void tandem_dataset_keep (TandemDataset *self, const char *key, gpointer data,
                           GDestroyNotify free_data);
 
-/* Deals the rows out to @n_folds parts that have equal shares of each class, give or take one, in an
- * order that depends on @seed. Returns (transfer full) the part of each row. (Kohavi 1995, stratified
- * cross-validation.) */
+/* Deals the rows out to @n_folds parts that have equal shares of each class, give or take one,
+ * in an order that depends on @seed. Returns (transfer full) the part of each row. (Kohavi 1995,
+ * stratified cross-validation.) */
 guint8 *tandem_dataset_make_folds (TandemDataset *self, guint n_folds, guint64 seed);
 
 /* The rows of a part, or with @outside all others. Returns (transfer full) n_rows of them. */

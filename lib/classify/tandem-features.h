@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Rows of a data set as vectors of which few numbers are not 0: chosen n-grams of texts, or numbers that are
- * standardised. What is chosen, and what it counts, is learned from some rows and kept in files. */
+/* Rows of a data set as vectors of which few numbers are not 0: chosen n-grams of texts, or
+ * numbers that are standardised. What is chosen, and what it counts, is learned from some rows
+ * and kept in files. */
 #pragma once
 
 #include "tandem-classifier.h"
@@ -38,8 +39,8 @@ typedef struct
   gsize max_row;                /* numbers that are not 0 in any row, at most */
 } TandemFeatureRows;
 
-/* The weightings are those of TandemNgramWeighting, with classes 0 and 1; columns whose numbers are all the
- * same count 0. Nothing is learned from rows that are not in @rows. */
+/* The weightings are those of TandemNgramWeighting, with classes 0 and 1; columns whose numbers
+ * are all the same count 0. Nothing is learned from rows that are not in @rows. */
 TandemFeatures *tandem_features_new (const TandemFeatureOptions *options, TandemDataset *data,
                                      const guint *rows, guint n_rows, GCancellable *cancellable,
                                      GError **error);

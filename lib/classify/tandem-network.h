@@ -47,8 +47,8 @@ struct _TandemNetworkClass
   gboolean (*read_chosen) (TandemNetwork *self, TandemSafetensors *file, GError **error);
 };
 
-/* One more block, [n_rows, n_columns], or with n_rows 0 [n_columns], a bias, that does not decay. The weights
- * begin at normally distributed numbers. name: static. */
+/* One more block, [n_rows, n_columns], or with n_rows 0 [n_columns], a bias, that does not
+ * decay. The weights begin at normally distributed numbers. name: static. */
 void tandem_network_add_block (TandemNetwork *self, const char *name, gsize n_rows,
                                gsize n_columns, double deviation);
 

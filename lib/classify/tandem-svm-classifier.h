@@ -21,10 +21,10 @@ GType tandem_svm_kernel_get_type (void);
 #define TANDEM_TYPE_SVM_CLASSIFIER (tandem_svm_classifier_get_type ())
 
 /* A support vector machine over n-grams or standardised numbers. Linear: one against the rest
- * (Fan, Chang, Hsieh, Wang and Lin 2008, JMLR 9); others: one against one, and the class that most
- * of these machines are for, the sums of what they say deciding where several have as many (Chang
- * and Lin 2011, ACM TIST 2). Scores of two classes are what the machine says, with either sign, or for
- * logistic regression half of it. */
+ * (Fan, Chang, Hsieh, Wang and Lin 2008, JMLR 9); others: one against one, and the class that
+ * most of these machines are for, the sums of what they say deciding where several have as many
+ * (Chang and Lin 2011, ACM TIST 2). Scores of two classes are what the machine says, with either
+ * sign, or for logistic regression half of it. */
 G_DECLARE_FINAL_TYPE (TandemSvmClassifier, tandem_svm_classifier, TANDEM, SVM_CLASSIFIER, GObject)
 
 G_END_DECLS

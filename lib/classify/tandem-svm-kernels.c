@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Machines with kernels, which libsvm finds and runs. Tensors, of s support vectors, k classes that rows
- * were of, and k (k - 1) / 2 machines: svm.offsets I64 [s + 1], svm.columns I32, svm.values F64, the
- * support vectors; svm.coefficients F64 [k - 1, s]; svm.rho F64 [machines]; svm.labels and svm.counts
- * I32 [k]; svm.gamma F64 [1]. */
+/* Machines with kernels, which libsvm finds and runs. Tensors, of s support vectors, k classes
+ * that rows were of, and k (k - 1) / 2 machines: svm.offsets I64 [s + 1], svm.columns I32,
+ * svm.values F64, the support vectors; svm.coefficients F64 [k - 1, s]; svm.rho F64 [machines];
+ * svm.labels and svm.counts I32 [k]; svm.gamma F64 [1]. */
 
 #include "config.h"
 
@@ -182,8 +182,8 @@ tandem_svm_kernels_fit (const TandemSvmOptions *options, const TandemFeatureRows
   return self;
 }
 
-/* Of many machines, each of two classes, what a class gets: a vote for each that is for it, and less
- * than half a vote for how much they are. */
+/* Of many machines, each of two classes, what a class gets: a vote for each that is for it, and
+ * less than half a vote for how much they are. */
 static void
 count_votes (const TandemSvmKernels *self, const double *decisions, float *scores)
 {

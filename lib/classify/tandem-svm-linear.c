@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Linear machines, which liblinear finds. Tensors: svm.weight F32 [machines, features] and svm.bias F32
- * [machines]; two classes have one machine, which is for class 1. */
+/* Linear machines, which liblinear finds. Tensors: svm.weight F32 [machines, features] and
+ * svm.bias F32 [machines]; two classes have one machine, which is for class 1. */
 
 #include "config.h"
 

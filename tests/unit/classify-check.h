@@ -140,9 +140,9 @@ is_near (double difference, double gradient)
   return fabs (difference - gradient) <= 2e-4 + 0.01 * fabs (gradient);
 }
 
-/* The gradient of all weights, which are made larger by a factor, beside central differences of the
- * loss. Where a unit switches, or another word becomes the highest, the difference on one side of it
- * is right; where both sides do that, nothing is: a few may. */
+/* The gradient of all weights, which are made larger by a factor, beside central differences of
+ * the loss. Where a unit switches, or another word becomes the highest, the difference on one
+ * side of it is right; where both sides do that, nothing is: a few may. */
 static inline void
 check_gradient (TandemClassifier *classifier, TandemDataset *data, float factor)
 {
@@ -204,7 +204,8 @@ check_round_trip (TandemClassifier *classifier, TandemDataset *data)
   g_assert_no_error (error);
   after = predict (again, data);
   g_assert_cmpmem (before, n * sizeof (float), after, n * sizeof (float));
-  g_assert_cmpuint (tandem_classifier_get_size (classifier), ==, tandem_classifier_get_size (again));
+  g_assert_cmpuint (tandem_classifier_get_size (classifier), ==,
+                    tandem_classifier_get_size (again));
   tandem_classifier_save (again, second_path, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (g_file_get_contents (path, &first, &n_first, NULL));

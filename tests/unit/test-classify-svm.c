@@ -6,8 +6,9 @@
 #include "tandem-features.h"
 #include "tandem-ngram-fit.h"
 
-/* Two points, where the machine is known: it is 1 at one and -1 at the other. Of a linear one that is
- * x; of the kernel exp (-|x - y|^2) a (K (x, 1) - K (x, -1)) with a = 1 / (1 - exp (-4)). */
+/* Two points, where the machine is known: it is 1 at one and -1 at the other. Of a linear one
+ * that is x; of the kernel exp (-|x - y|^2) a (K (x, 1) - K (x, -1)) with a = 1 / (1 - exp
+ * (-4)). */
 static void
 test_known (void)
 {
@@ -132,7 +133,8 @@ test_missing (void)
   g_autoptr (TandemDataset) data = tandem_dataset_new_rows (values, 5, 2, labels, 2, NULL);
   const guint learned[] = { 0, 1, 3 };
   TandemFeatureOptions options = { 1, 1, 0, TANDEM_NGRAM_BINARY };
-  g_autoptr (TandemFeatures) features = tandem_features_new (&options, data, learned, 3, NULL, NULL);
+  g_autoptr (TandemFeatures) features = tandem_features_new (&options, data, learned, 3, NULL,
+                                                             NULL);
   g_autoptr (TandemFeatureRows) rows = tandem_feature_rows_new (features, data, NULL, NULL);
   guint32 columns[2];
   float numbers[2];

@@ -34,43 +34,44 @@ typedef struct
   double fit_seconds;
 } TandemMeasures;
 
-typedef struct _TandemEvaluation TandemEvaluation;
+typedef struct _TandemAssessment TandemAssessment;
 
 /* Learns from some rows and measures on others, which are copied. */
-TandemEvaluation *tandem_evaluation_new (const char *kind, TandemDataset *data,
+TandemAssessment *tandem_assessment_new (const char *kind, TandemDataset *data,
                                          const guint *train, guint n_train, const guint *held_out,
                                          guint n_held_out);
 
-/* Cross-validation: the mean over all rows, each judged by the classifier that did not learn from its
- * fold; of bytes, time and operations the mean over the folds. */
-TandemEvaluation *tandem_evaluation_new_folds (const char *kind, TandemDataset *data,
+/* Cross-validation: the mean over all rows, each judged by the classifier that did not learn
+ * from its fold; of bytes, time and operations the mean over the folds. */
+TandemAssessment *tandem_assessment_new_folds (const char *kind, TandemDataset *data,
                                                guint n_folds, guint64 seed);
 
-void tandem_evaluation_free (TandemEvaluation *self);
+void tandem_assessment_free (TandemAssessment *self);
 
 /* An option of all candidates. An option of a candidate goes before it. */
-void tandem_evaluation_set (TandemEvaluation *self, const char *name, const char *value);
+void tandem_assessment_set (TandemAssessment *self, const char *name, const char *value);
 
 /* Times are measured only where somebody asks. */
-void tandem_evaluation_set_measures_time (TandemEvaluation *self, gboolean measures);
+void tandem_assessment_set_measures_time (TandemAssessment *self, gboolean measures);
 
-/* options: name, value, name, value, ..., NULL. "column-N" with the value 0 leaves column N of numbers out,
- * counted from 1. fidelity: share of the rows that it learns from, above 0 to 1. @classifier: unless NULL, what was
- * learned from the rows to learn from; with folds from those of the last. */
-gboolean tandem_evaluation_run (TandemEvaluation *self, const char *const *options,
+/* options: name, value, name, value, ..., NULL. "column-N" with the value 0 leaves column N of
+ * numbers out, counted from 1. fidelity: share of the rows that it learns from, above 0 to 1.
+ * @classifier: unless NULL, what was learned from the rows to learn from; with folds from those
+ * of the last. */
+gboolean tandem_assessment_run (TandemAssessment *self, const char *const *options,
                                 double fidelity, TandemMeasures *measures,
                                 TandemClassifier **classifier, GCancellable *cancellable,
                                 GError **error);
 
 /* (transfer full): a classifier that learned from all rows, those that are held out as well. */
-TandemClassifier *tandem_evaluation_fit_all (TandemEvaluation *self, const char *const *options,
+TandemClassifier *tandem_assessment_fit_all (TandemAssessment *self, const char *const *options,
                                              GCancellable *cancellable, GError **error);
 
 /* The accuracy and losses of a classifier on some rows. */
-gboolean tandem_evaluation_measure (TandemClassifier *classifier, TandemDataset *data,
+gboolean tandem_assessment_measure (TandemClassifier *classifier, TandemDataset *data,
                                     const guint *rows, guint n_rows, TandemMeasures *measures,
                                     GCancellable *cancellable, GError **error);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemEvaluation, tandem_evaluation_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemAssessment, tandem_assessment_free)
 
 G_END_DECLS

@@ -3,14 +3,14 @@
 /* Measuring classifiers. */
 
 #include "classify-check.h"
-#include "tandem-evaluation.h"
+#include "tandem-assessment.h"
 
 static void
 test_holdout (void)
 {
   g_autoptr (TandemDataset) data = make_reviews (200);
   g_autofree guint *rows = list_rows (200);
-  g_autoptr (TandemEvaluation) evaluation = tandem_evaluation_new ("svm", data, rows, 150,
+  g_autoptr (TandemAssessment) assessment = tandem_assessment_new ("svm", data, rows, 150,
                                                                    rows + 150, 50);
   const char *const options[] = { "cost", "10", NULL };
   g_autoptr (TandemClassifier) classifier = NULL, all = NULL;
@@ -20,10 +20,10 @@ test_holdout (void)
   double n_right = 0, mse = 0;
   guint i;
 
-  tandem_evaluation_set (evaluation, "ngrams", "1");
-  tandem_evaluation_set (evaluation, "cost", "1");
-  tandem_evaluation_set_measures_time (evaluation, TRUE);
-  tandem_evaluation_run (evaluation, options, 1.0, &measures, &classifier, NULL, &error);
+  tandem_assessment_set (assessment, "ngrams", "1");
+  tandem_assessment_set (assessment, "cost", "1");
+  tandem_assessment_set_measures_time (assessment, TRUE);
+  tandem_assessment_run (assessment, options, 1.0, &measures, &classifier, NULL, &error);
   g_assert_no_error (error);
   scores = predict (classifier, data);
   for (i = 150; i < 200; i++) {
@@ -45,13 +45,13 @@ test_holdout (void)
   g_assert_cmpuint (i, ==, 1);
 
   /* From fewer rows come fewer words. */
-  tandem_evaluation_run (evaluation, (const char *[]) { "min-texts", "1", NULL }, 1.0, &measures,
+  tandem_assessment_run (assessment, (const char *[]) { "min-texts", "1", NULL }, 1.0, &measures,
                          NULL, NULL, &error);
-  tandem_evaluation_run (evaluation, (const char *[]) { "min-texts", "1", NULL }, 0.05, &part, NULL,
+  tandem_assessment_run (assessment, (const char *[]) { "min-texts", "1", NULL }, 0.05, &part, NULL,
                          NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpfloat (part.values[TANDEM_MEASURE_BYTES], <, measures.values[TANDEM_MEASURE_BYTES]);
-  all = tandem_evaluation_fit_all (evaluation, options, NULL, &error);
+  all = tandem_assessment_fit_all (assessment, options, NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpfloat (get_accuracy (all, data), ==, 1.0);
 }
@@ -65,7 +65,7 @@ test_folds (void)
   gint32 labels[N];
   g_autoptr (GRand) random = g_rand_new_with_seed (1);
   g_autoptr (TandemDataset) data = NULL;
-  g_autoptr (TandemEvaluation) evaluation = NULL;
+  g_autoptr (TandemAssessment) assessment = NULL;
   TandemMeasures measures;
   g_autoptr (GError) error = NULL;
   static const char *const kinds[] = { "ann", "svm" };
@@ -79,28 +79,28 @@ test_folds (void)
   }
   data = tandem_dataset_new_rows (values[0], N, 3, labels, 2, NULL);
   for (i = 0; i < G_N_ELEMENTS (kinds); i++) {
-    g_clear_pointer (&evaluation, tandem_evaluation_free);
-    evaluation = tandem_evaluation_new_folds (kinds[i], data, 5, 1);
+    g_clear_pointer (&assessment, tandem_assessment_free);
+    assessment = tandem_assessment_new_folds (kinds[i], data, 5, 1);
     if (i == 0)
-      tandem_evaluation_set (evaluation, "epochs", "60");
-    tandem_evaluation_run (evaluation, (const char *[]) { "column-1", "0", NULL }, 1.0, &measures,
+      tandem_assessment_set (assessment, "epochs", "60");
+    tandem_assessment_run (assessment, (const char *[]) { "column-1", "0", NULL }, 1.0, &measures,
                            NULL, NULL, &error);
     g_assert_no_error (error);
     g_assert_cmpfloat_with_epsilon (measures.values[TANDEM_MEASURE_ACCURACY], 1.0, 0.05);
-    tandem_evaluation_run (evaluation, (const char *[]) { "column-2", "0", NULL }, 1.0, &measures,
+    tandem_assessment_run (assessment, (const char *[]) { "column-2", "0", NULL }, 1.0, &measures,
                            NULL, NULL, &error);
     g_assert_no_error (error);
     g_assert_cmpfloat (measures.values[TANDEM_MEASURE_ACCURACY], <, 0.8);
   }
-  g_assert_false (tandem_evaluation_run (evaluation, (const char *[]) {
+  g_assert_false (tandem_assessment_run (assessment, (const char *[]) {
     "column-1", "0", "column-2", "0", "column-3", "0", NULL }, 1.0, &measures, NULL, NULL, &error));
   g_assert_error (error, TANDEM_CLASSIFY_ERROR, TANDEM_CLASSIFY_ERROR_DATA);
   g_clear_error (&error);
-  g_assert_false (tandem_evaluation_run (evaluation, (const char *[]) { "column-4", "1", NULL }, 1.0,
-                                         &measures, NULL, NULL, &error));
+  g_assert_false (tandem_assessment_run (assessment, (const char *[]) { "column-4", "1", NULL },
+                                         1.0, &measures, NULL, NULL, &error));
   g_assert_error (error, TANDEM_CLASSIFY_ERROR, TANDEM_CLASSIFY_ERROR_OPTION);
   g_clear_error (&error);
-  g_assert_false (tandem_evaluation_run (evaluation, (const char *[]) { "colour", "1", NULL }, 1.0,
+  g_assert_false (tandem_assessment_run (assessment, (const char *[]) { "colour", "1", NULL }, 1.0,
                                          &measures, NULL, NULL, &error));
   g_assert_error (error, TANDEM_CLASSIFY_ERROR, TANDEM_CLASSIFY_ERROR_OPTION);
 }
@@ -126,8 +126,8 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/evaluation/holdout", test_holdout);
-  g_test_add_func ("/evaluation/folds", test_folds);
-  g_test_add_func ("/evaluation/names", test_names);
+  g_test_add_func ("/assessment/holdout", test_holdout);
+  g_test_add_func ("/assessment/folds", test_folds);
+  g_test_add_func ("/assessment/names", test_names);
   return g_test_run ();
 }

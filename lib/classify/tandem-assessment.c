@@ -2,7 +2,7 @@
 
 #include "config.h"
 
-#include "tandem-evaluation.h"
+#include "tandem-assessment.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ typedef struct
   guint n_held_out;
 } Part;
 
-struct _TandemEvaluation
+struct _TandemAssessment
 {
   char *kind;
   TandemDataset *data;
@@ -66,10 +66,10 @@ tandem_measure_to_cost (TandemMeasure measure, double value)
   return measure == TANDEM_MEASURE_ACCURACY ? 1.0 - value : value;
 }
 
-static TandemEvaluation *
+static TandemAssessment *
 make (const char *kind, TandemDataset *data, guint n_parts)
 {
-  TandemEvaluation *self = g_new0 (TandemEvaluation, 1);
+  TandemAssessment *self = g_new0 (TandemAssessment, 1);
 
   self->kind = g_strdup (kind);
   self->data = g_object_ref (data);
@@ -79,21 +79,21 @@ make (const char *kind, TandemDataset *data, guint n_parts)
   return self;
 }
 
-TandemEvaluation *
-tandem_evaluation_new (const char *kind, TandemDataset *data, const guint *train, guint n_train,
+TandemAssessment *
+tandem_assessment_new (const char *kind, TandemDataset *data, const guint *train, guint n_train,
                        const guint *held_out, guint n_held_out)
 {
-  TandemEvaluation *self = make (kind, data, 1);
+  TandemAssessment *self = make (kind, data, 1);
 
   self->parts[0] = (Part) { g_memdup2 (train, n_train * sizeof *train), n_train,
                             g_memdup2 (held_out, n_held_out * sizeof *held_out), n_held_out };
   return self;
 }
 
-TandemEvaluation *
-tandem_evaluation_new_folds (const char *kind, TandemDataset *data, guint n_folds, guint64 seed)
+TandemAssessment *
+tandem_assessment_new_folds (const char *kind, TandemDataset *data, guint n_folds, guint64 seed)
 {
-  TandemEvaluation *self = make (kind, data, n_folds);
+  TandemAssessment *self = make (kind, data, n_folds);
   g_autofree guint8 *folds = tandem_dataset_make_folds (data, n_folds, seed);
   guint i;
 
@@ -107,7 +107,7 @@ tandem_evaluation_new_folds (const char *kind, TandemDataset *data, guint n_fold
 }
 
 void
-tandem_evaluation_free (TandemEvaluation *self)
+tandem_assessment_free (TandemAssessment *self)
 {
   guint i;
 
@@ -123,14 +123,14 @@ tandem_evaluation_free (TandemEvaluation *self)
 }
 
 void
-tandem_evaluation_set (TandemEvaluation *self, const char *name, const char *value)
+tandem_assessment_set (TandemAssessment *self, const char *name, const char *value)
 {
   g_ptr_array_add (self->fixed, g_strdup (name));
   g_ptr_array_add (self->fixed, g_strdup (value));
 }
 
 void
-tandem_evaluation_set_measures_time (TandemEvaluation *self, gboolean measures)
+tandem_assessment_set_measures_time (TandemAssessment *self, gboolean measures)
 {
   self->measures_time = measures;
 }
@@ -143,7 +143,7 @@ is_column (const char *name)
 
 /* The data without columns that the options leave out: the data itself, or a copy. */
 static TandemDataset *
-select_columns (TandemEvaluation *self, const char *const *options, GError **error)
+select_columns (TandemAssessment *self, const char *const *options, GError **error)
 {
   const guint width = tandem_dataset_get_width (self->data);
   const guint n_rows = tandem_dataset_get_n_rows (self->data);
@@ -193,7 +193,7 @@ set_options (TandemClassifier *classifier, const char *const *options, GError **
 }
 
 static TandemClassifier *
-make_classifier (TandemEvaluation *self, const char *const *options, GError **error)
+make_classifier (TandemAssessment *self, const char *const *options, GError **error)
 {
   g_autoptr (TandemClassifier) classifier = tandem_classifier_new (self->kind, error);
   guint i;
@@ -219,7 +219,7 @@ is_right (const float *scores, guint n_classes, gint32 label)
 }
 
 gboolean
-tandem_evaluation_measure (TandemClassifier *classifier, TandemDataset *data, const guint *rows,
+tandem_assessment_measure (TandemClassifier *classifier, TandemDataset *data, const guint *rows,
                            guint n_rows, TandemMeasures *measures, GCancellable *cancellable,
                            GError **error)
 {
@@ -324,7 +324,7 @@ choose_rows (const Part *part, double fidelity, guint *n_rows)
 }
 
 static gboolean
-run_part (TandemEvaluation *self, const Part *part, TandemClassifier *classifier,
+run_part (TandemAssessment *self, const Part *part, TandemClassifier *classifier,
           TandemDataset *data, double fidelity, TandemMeasures *measures,
           GCancellable *cancellable, GError **error)
 {
@@ -342,7 +342,7 @@ run_part (TandemEvaluation *self, const Part *part, TandemClassifier *classifier
   if (!tandem_classifier_fit (classifier, data, rows, n_rows, cancellable, error))
     return FALSE;
   seconds = (double) (g_get_monotonic_time () - start) / 1e6;
-  if (!tandem_evaluation_measure (classifier, data, part->held_out, part->n_held_out, measures,
+  if (!tandem_assessment_measure (classifier, data, part->held_out, part->n_held_out, measures,
                                   cancellable, error))
     return FALSE;
   measures->fit_seconds = seconds;
@@ -356,7 +356,7 @@ run_part (TandemEvaluation *self, const Part *part, TandemClassifier *classifier
 }
 
 gboolean
-tandem_evaluation_run (TandemEvaluation *self, const char *const *options, double fidelity,
+tandem_assessment_run (TandemAssessment *self, const char *const *options, double fidelity,
                        TandemMeasures *measures, TandemClassifier **classifier,
                        GCancellable *cancellable, GError **error)
 {
@@ -387,14 +387,15 @@ tandem_evaluation_run (TandemEvaluation *self, const char *const *options, doubl
 }
 
 TandemClassifier *
-tandem_evaluation_fit_all (TandemEvaluation *self, const char *const *options,
+tandem_assessment_fit_all (TandemAssessment *self, const char *const *options,
                            GCancellable *cancellable, GError **error)
 {
   g_autoptr (TandemClassifier) classifier = make_classifier (self, options, error);
-  g_autoptr (TandemDataset) data = classifier != NULL ? select_columns (self, options, error) : NULL;
+  g_autoptr (TandemDataset) data = NULL;
   const Part *part = &self->parts[0];
   g_autofree guint *rows = g_new (guint, part->n_train + part->n_held_out);
 
+  data = classifier != NULL ? select_columns (self, options, error) : NULL;
   if (data == NULL)
     return NULL;
   memcpy (rows, part->train, part->n_train * sizeof *rows);
