@@ -22,6 +22,7 @@ static const TandemCommand *const commands[] = {
   &tandem_command_profile,
   &tandem_command_split,
   &tandem_command_train,
+  &tandem_command_tune,
 };
 
 static const TandemCommand *

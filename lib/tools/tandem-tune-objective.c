@@ -45,6 +45,34 @@ static const struct
     NULL },
 };
 
+static void tune_objective_interface_init (TandemObjectiveInterface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (TuneObjective, tune_objective, G_TYPE_OBJECT,
+  G_IMPLEMENT_INTERFACE (TANDEM_TYPE_OBJECTIVE, tune_objective_interface_init))
+
+static void
+tune_objective_finalize (GObject *object)
+{
+  TuneObjective *self = TUNE_OBJECTIVE (object);
+
+  g_clear_pointer (&self->assessment, tandem_assessment_free);
+  g_clear_object (&self->data);
+  g_free (self->train);
+  g_free (self->held_out);
+  G_OBJECT_CLASS (tune_objective_parent_class)->finalize (object);
+}
+
+static void
+tune_objective_class_init (TuneObjectiveClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = tune_objective_finalize;
+}
+
+static void
+tune_objective_init (TuneObjective *self)
+{
+}
+
 /* Reviews to learn from, and behind them those that are held out. */
 static gboolean
 read_reviews (TuneObjective *self, GCancellable *cancellable, GError **error)
@@ -123,47 +151,37 @@ set_fixed (TuneObjective *self, GError **error)
 
     if (!tandem_classifier_set_option (classifier, name, value + 1, error))
       return FALSE;
-    tandem_evaluation_set (self->evaluation, name, value + 1);
+    tandem_assessment_set (self->assessment, name, value + 1);
   }
   if (options->from != NULL)
-    tandem_evaluation_set (self->evaluation, "model", options->from);
+    tandem_assessment_set (self->assessment, "model", options->from);
   if (g_object_class_find_property (G_OBJECT_GET_CLASS (classifier), "seed") != NULL)
-    tandem_evaluation_set (self->evaluation, "seed", seed);
+    tandem_assessment_set (self->assessment, "seed", seed);
   return TRUE;
 }
 
 TuneObjective *
 tune_objective_new (const TuneOptions *options, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (TuneObjective) self = g_new0 (TuneObjective, 1);
+  g_autoptr (TuneObjective) self = g_object_new (TUNE_TYPE_OBJECTIVE, NULL);
   guint i;
 
   self->options = options;
   if (options->table != NULL) {
     if (!read_table (self, cancellable, error))
       return NULL;
-    self->evaluation = tandem_evaluation_new_folds (options->model, self->data, options->folds,
+    self->assessment = tandem_assessment_new_folds (options->model, self->data, options->folds,
                                                     options->seed);
   } else {
     if (!read_reviews (self, cancellable, error))
       return NULL;
-    self->evaluation = tandem_evaluation_new (options->model, self->data, self->train,
+    self->assessment = tandem_assessment_new (options->model, self->data, self->train,
                                               self->n_train, self->held_out, self->n_held_out);
   }
   for (i = 0; i < options->n_measures; i++)
-    if (options->measures[i] == TANDEM_MEASURE_MILLISECONDS)
-      tandem_evaluation_set_measures_time (self->evaluation, TRUE);
+    self->measures_time |= options->measures[i] == TANDEM_MEASURE_MILLISECONDS;
+  tandem_assessment_set_measures_time (self->assessment, self->measures_time);
   return set_fixed (self, error) ? g_steal_pointer (&self) : NULL;
-}
-
-void
-tune_objective_free (TuneObjective *self)
-{
-  g_clear_pointer (&self->evaluation, tandem_evaluation_free);
-  g_clear_object (&self->data);
-  g_free (self->train);
-  g_free (self->held_out);
-  g_free (self);
 }
 
 static const char *
@@ -200,6 +218,25 @@ tune_objective_make_space (TuneObjective *self, GError **error)
   return g_steal_pointer (&space);
 }
 
+gboolean
+tune_objective_check_space (TuneObjective *self, TandemSearchSpace *space, GError **error)
+{
+  g_autoptr (TandemClassifier) classifier = tandem_classifier_new (self->options->model, error);
+  guint i;
+
+  for (i = 0; classifier != NULL && i < tandem_search_space_get_n_parameters (space); i++) {
+    const char *name = tandem_search_space_get_name (space, i);
+
+    if (g_object_class_find_property (G_OBJECT_GET_CLASS (classifier), name) != NULL ||
+        (self->options->table != NULL && g_str_has_prefix (name, "column-")))
+      continue;
+    g_set_error (error, TANDEM_EVOLVE_ERROR, TANDEM_EVOLVE_ERROR_SPACE,
+                 _("the space has \"%s\", which is no option of %s"), name, self->options->model);
+    return FALSE;
+  }
+  return classifier != NULL;
+}
+
 char **
 tune_list_options (TandemParameterSet *candidate)
 {
@@ -221,27 +258,39 @@ tune_list_options (TandemParameterSet *candidate)
   return g_strv_builder_end (builder);
 }
 
-gboolean
-tune_objective_run (TuneObjective *self, TandemParameterSet *candidate, double fidelity,
-                    TandemMeasures *measures, double *values, GCancellable *cancellable,
-                    GError **error)
+/* The seed is that of all candidates: that one is better than another shall not be its luck. */
+static TandemEvaluation *
+tune_objective_evaluate (TandemObjective *objective, TandemParameterSet *candidate, guint64 seed,
+                         double fidelity, GCancellable *cancellable, GError **error)
 {
+  TuneObjective *self = TUNE_OBJECTIVE (objective);
   g_auto (GStrv) options = tune_list_options (candidate);
+  double values[G_N_ELEMENTS (self->options->measures)];
+  TandemEvaluation *evaluation;
+  TandemMeasures measures;
   guint i;
 
-  if (!tandem_evaluation_run (self->evaluation, (const char *const *) options, fidelity, measures,
+  if (!tandem_assessment_run (self->assessment, (const char *const *) options, fidelity, &measures,
                               NULL, cancellable, error))
-    return FALSE;
+    return NULL;
   for (i = 0; i < self->options->n_measures; i++)
     values[i] = tandem_measure_to_cost (self->options->measures[i],
-                                        measures->values[self->options->measures[i]]);
-  return TRUE;
+                                        measures.values[self->options->measures[i]]);
+  evaluation = tandem_evaluation_new (self->options->n_measures, values);
+  evaluation->metrics = tune_measures_to_json (&measures, self->measures_time);
+  return evaluation;
+}
+
+static void
+tune_objective_interface_init (TandemObjectiveInterface *iface)
+{
+  iface->evaluate = tune_objective_evaluate;
 }
 
 char *
 tune_measures_to_json (const TandemMeasures *measures, gboolean with_time)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (GString) text = g_string_new ("{");
   char buffer[G_ASCII_DTOSTR_BUF_SIZE];
   guint i;
 
@@ -251,7 +300,7 @@ tune_measures_to_json (const TandemMeasures *measures, gboolean with_time)
     g_string_append_printf (text, "\"%s\": %s, ", tandem_measure_get_name (i),
                             g_ascii_formatd (buffer, sizeof buffer, "%.10g", measures->values[i]));
   }
-  g_string_append_printf (text, "\"fit-seconds\": %s",
+  g_string_append_printf (text, "\"fit-seconds\": %s}",
                           g_ascii_formatd (buffer, sizeof buffer, "%.4g", measures->fit_seconds));
   return g_string_free (g_steal_pointer (&text), FALSE);
 }

@@ -85,11 +85,13 @@ list_entries (TuneOptions *self, Entry *entries)
     { { "workers", 'j', 0, G_OPTION_ARG_INT, &self->workers,
         N_("Processes that evaluate [1]"), N_("N") }, FALSE, TRUE },
     { { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &self->timeout,
-        N_("Give up a candidate after so many seconds; 0: never [0]"), N_("SECONDS") }, FALSE, TRUE },
+        N_("Give up a candidate after so many seconds; 0: never [0]"), N_("SECONDS") },
+      FALSE, TRUE },
     { { "seed", 0, 0, G_OPTION_ARG_INT64, &self->seed,
         N_("All that is random depends on it [1]"), N_("N") } },
     { { "test", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->test,
-        N_("Reviews to report the best model's accuracy on, once, at the end"), N_("PATH") }, TRUE },
+        N_("Reviews to report the best model's accuracy on, once, at the end"), N_("PATH") },
+      TRUE },
     { { "split", 0, 0, G_OPTION_ARG_STRING, &self->split,
         N_("Write stage files of these layers of a transformer too: 0-0,1-"), N_("RANGES") } },
     { { "baseline", 0, 0, G_OPTION_ARG_NONE, &self->baseline,
@@ -300,12 +302,14 @@ find_fault (TuneOptions *self)
     return _("--folds goes from 2 to 255");
   if (g_str_equal (self->model, "bert") && self->from == NULL)
     return _("--from is needed: the folder of the transformer to begin at");
-  if (self->table != NULL && (g_str_equal (self->model, "bert") || g_str_equal (self->model, "cnn")))
+  if (self->table != NULL && !g_str_equal (self->model, "ann") && !g_str_equal (self->model, "svm"))
     return _("a table is for --model ann or svm");
   if (self->split != NULL && !g_str_equal (self->model, "bert"))
     return _("--split is for --model bert");
   if (self->weights && !g_str_equal (self->model, "ann") && !g_str_equal (self->model, "cnn"))
     return _("--weights is for --model ann or cnn");
+  if (self->weights && self->resume)
+    return _("--weights keeps no state to --resume from");
   if (self->weights && (self->space != NULL || self->select_columns || self->rungs != 1))
     return _("--weights searches no --space, no --select-columns and no --rungs");
   if (!(self->bound > 0.0 && self->bound <= 1e6))
@@ -378,7 +382,14 @@ check (TuneOptions *self, GError **error)
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, fault);
     return FALSE;
   }
-  return parse_measures (self, error) && check_set (self, error);
+  if (!parse_measures (self, error) || !check_set (self, error))
+    return FALSE;
+  if (!self->weights || (self->n_measures == 1 &&
+                         self->measures[0] <= TANDEM_MEASURE_MSE_CROSS_ENTROPY))
+    return TRUE;
+  g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                       _("--weights takes one measure: accuracy, mse or mse-cross-entropy"));
+  return FALSE;
 }
 
 static gboolean
@@ -394,9 +405,9 @@ parse_once (TuneOptions *self, char **args)
 
   for (i = 0; i <= n; i++)
     plain[i] = entries[i].entry;
-  description = g_strdup_printf (_("Algorithms: %s.\n\nThe first Ctrl-C stops and saves; --resume "
-                                   "goes on. With reviews, whole blocks of neighbours are\nheld out, "
-                                   "and nothing is chosen by what --test names."), algorithms);
+  description = g_strdup_printf (_("Algorithms: %s.\n\nCtrl-C stops and saves; --resume goes "
+                                   "on. Of reviews, whole blocks of\nneighbours are held out, and "
+                                   "nothing is chosen by what --test names."), algorithms);
   if (!tandem_command_parse (&tandem_command_tune, NULL, description, plain, &rest))
     return FALSE;
   if (rest[1] == NULL)

@@ -3,11 +3,12 @@
 
 #include <gio/gio.h>
 
-#include "tandem-evaluation.h"
+#include "tandem-assessment.h"
 
 G_BEGIN_DECLS
 
-/* What `tandem tune` was asked for, checked. A string that was not given is NULL; paths are absolute. */
+/* What `tandem tune` was asked for, checked. A string that was not given is NULL; paths are
+ * absolute. */
 typedef struct
 {
   char *model;                  /* ann, cnn, svm, bert */
