@@ -398,7 +398,7 @@ tandem_ann_classifier_class_init (TandemAnnClassifierClass *klass)
   network->write_chosen = tandem_ann_classifier_write_chosen;
   network->read_chosen = tandem_ann_classifier_read_chosen;
   g_object_class_install_property (object, PROP_HIDDEN_1, g_param_spec_uint (
-    "hidden-1", NULL, "Units of the first hidden layer; 0: none", 0, MAX_UNITS, 64, flags));
+    "hidden-1", NULL, "Units of the first hidden layer; 0: none", 0, MAX_UNITS, 32, flags));
   g_object_class_install_property (object, PROP_HIDDEN_2, g_param_spec_uint (
     "hidden-2", NULL, "Units of the second hidden layer; 0: none", 0, MAX_UNITS, 0, flags));
   g_object_class_install_property (object, PROP_NGRAMS, g_param_spec_uint (
@@ -409,7 +409,7 @@ tandem_ann_classifier_class_init (TandemAnnClassifierClass *klass)
     "max-features", NULL, "The most frequent phrases, so many; 0: all", 0, G_MAXINT32, 50000,
     flags));
   g_object_class_install_property (object, PROP_WEIGHTING, g_param_spec_enum (
-    "weighting", NULL, "What a phrase counts", TANDEM_TYPE_NGRAM_WEIGHTING, TANDEM_NGRAM_TFIDF,
+    "weighting", NULL, "What a phrase counts", TANDEM_TYPE_NGRAM_WEIGHTING, TANDEM_NGRAM_NB,
     flags));
 }
 

@@ -184,7 +184,7 @@ tandem_network_class_init (TandemNetworkClass *klass)
   object->set_property = tandem_network_set_property;
   object->get_property = tandem_network_get_property;
   g_object_class_install_property (object, PROP_EPOCHS, g_param_spec_uint (
-    "epochs", NULL, "How often it learns from each row", 1, 100000, 4, flags));
+    "epochs", NULL, "How often it learns from each row", 1, 100000, 3, flags));
   g_object_class_install_property (object, PROP_BATCH_SIZE, g_param_spec_uint (
     "batch-size", NULL, "Rows that a step learns from", 1, 4096, 32, flags));
   g_object_class_install_property (object, PROP_LEARNING_RATE, g_param_spec_double (
@@ -195,7 +195,7 @@ tandem_network_class_init (TandemNetworkClass *klass)
   g_object_class_install_property (object, PROP_DROPOUT, g_param_spec_double (
     "dropout", NULL, "Share of hidden units that a step drops", 0.0, 0.95, 0.5, flags));
   g_object_class_install_property (object, PROP_INPUT_DROPOUT, g_param_spec_double (
-    "input-dropout", NULL, "Share of words or numbers that a step drops", 0.0, 0.95, 0.2, flags));
+    "input-dropout", NULL, "Share of words or numbers that a step drops", 0.0, 0.95, 0.3, flags));
   g_object_class_install_property (object, PROP_SEED, g_param_spec_uint64 (
     "seed", NULL, "Of weights, order and dropout", 0, G_MAXUINT64, 1, flags));
   g_object_class_install_property (object, PROP_LOSS, g_param_spec_enum (

@@ -166,6 +166,32 @@ print_best (const TuneOptions *options, TandemOptimizer *optimizer, guint64 numb
     g_print ("  %s=%s\n", list[i], list[i + 1]);
 }
 
+/* convergence.svg, importance.svg, and of two measures front.svg; baseline: or NULL. */
+static gboolean
+draw (const TuneOptions *options, TandemOptimizer *optimizer, TandemOptimizer *baseline,
+      GError **error)
+{
+  g_autofree char *convergence = g_build_filename (options->output, "convergence.svg", NULL);
+  g_autofree char *importance = g_build_filename (options->output, "importance.svg", NULL);
+  g_autofree char *front = g_build_filename (options->output, "front.svg", NULL);
+  g_autofree char *title = g_strdup_printf ("%s, %s", options->model, options->objective);
+  gsize lengths[2] = { 0, 0 };
+  const double *histories[2] = { tandem_optimizer_get_history (optimizer, &lengths[0]), NULL };
+  const TandemConvergenceSeries series[] = {
+    { options->algorithm, 1, &histories[0], &lengths[0] },
+    /* The algorithm may be random search itself. */
+    { _("random search"), 1, &histories[1], &lengths[1] },
+  };
+
+  if (baseline != NULL)
+    histories[1] = tandem_optimizer_get_history (baseline, &lengths[1]);
+  return tandem_convergence_write (title, series, baseline != NULL ? 2 : 1, convergence, error) &&
+      tandem_importance_write (optimizer, title, importance, error) &&
+      (options->n_measures < 2 ||
+       tandem_front_write (optimizer, title, tandem_measure_get_name (options->measures[0]),
+                           tandem_measure_get_name (options->measures[1]), front, error));
+}
+
 /* The model of the best candidate, from all that may be learned from, and what it does. */
 static gboolean
 publish (TuneObjective *objective, TandemOptimizer *optimizer, guint64 best, JsonBuilder *builder,
@@ -214,7 +240,8 @@ tune_run_search (const TuneOptions *options, GCancellable *cancellable, GError *
     if (baseline == NULL || !add_search (builder, names[1], baseline, &best_at_random, error))
       return FALSE;
   }
-  return publish (objective, optimizer, best, builder, cancellable, error);
+  return draw (options, optimizer, baseline, error) &&
+      publish (objective, optimizer, best, builder, cancellable, error);
 }
 
 gboolean
