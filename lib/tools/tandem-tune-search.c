@@ -166,6 +166,14 @@ print_best (const TuneOptions *options, TandemOptimizer *optimizer, guint64 numb
     g_print ("  %s=%s\n", list[i], list[i + 1]);
 }
 
+/* What is made small, for people. */
+static const char *
+name_cost (TandemMeasure measure)
+{
+  return measure == TANDEM_MEASURE_ACCURACY ? _("share told wrong")
+                                            : tandem_measure_get_name (measure);
+}
+
 /* convergence.svg, importance.svg, and of two measures front.svg; baseline: or NULL. */
 static gboolean
 draw (const TuneOptions *options, TandemOptimizer *optimizer, TandemOptimizer *baseline,
@@ -174,7 +182,8 @@ draw (const TuneOptions *options, TandemOptimizer *optimizer, TandemOptimizer *b
   g_autofree char *convergence = g_build_filename (options->output, "convergence.svg", NULL);
   g_autofree char *importance = g_build_filename (options->output, "importance.svg", NULL);
   g_autofree char *front = g_build_filename (options->output, "front.svg", NULL);
-  g_autofree char *title = g_strdup_printf ("%s, %s", options->model, options->objective);
+  g_autofree char *title = g_strdup_printf ("%s: %s", options->model,
+                                            name_cost (options->measures[0]));
   gsize lengths[2] = { 0, 0 };
   const double *histories[2] = { tandem_optimizer_get_history (optimizer, &lengths[0]), NULL };
   const TandemConvergenceSeries series[] = {
@@ -188,8 +197,8 @@ draw (const TuneOptions *options, TandemOptimizer *optimizer, TandemOptimizer *b
   return tandem_convergence_write (title, series, baseline != NULL ? 2 : 1, convergence, error) &&
       tandem_importance_write (optimizer, title, importance, error) &&
       (options->n_measures < 2 ||
-       tandem_front_write (optimizer, title, tandem_measure_get_name (options->measures[0]),
-                           tandem_measure_get_name (options->measures[1]), front, error));
+       tandem_front_write (optimizer, title, name_cost (options->measures[0]),
+                           name_cost (options->measures[1]), front, error));
 }
 
 /* The model of the best candidate, from all that may be learned from, and what it does. */

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -202,6 +203,27 @@ def test_bert():
     for name in ('model/config.json', 'model/model.safetensors', 'model-layers-0-0.safetensors',
                  'model-layers-1-1.safetensors'):
         assert os.path.exists(path('bert', name)), name
+
+
+@tap.case('documented commands')
+def test_documented():
+    with open(os.path.join(tap.ROOT, 'docs', 'tuning.md'), encoding='utf-8') as file:
+        blocks = re.findall(r'^```sh\n(.*?)^```', file.read(), re.M | re.S)
+    commands = [line for block in blocks for line in block.splitlines()
+                if line.startswith('tandem tune')]
+    assert len(commands) >= 6, commands
+    os.mkdir(path('documented'))
+    for command in commands:
+        args = shlex.split(command)[1:]
+        args = [{'aclImdb': DATA, 'iris.arff': TABLE}.get(arg, arg) for arg in args]
+        # As they are, but not for as long.
+        if '--evaluations' in args:
+            args[args.index('--evaluations') + 1] = '3'
+        elif '--resume' not in args:
+            args += ['--evaluations', '3']
+        process = subprocess.run([TOOL, *args], cwd=path('documented'), capture_output=True,
+                                 timeout=300, check=False)
+        assert process.returncode == 0, (command, process.stderr.decode())
 
 
 @tap.case('candidates that fail, and data that is wrong')
