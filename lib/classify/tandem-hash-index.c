@@ -22,6 +22,7 @@ tandem_hash_index_new (void)
 {
   TandemHashIndex *self = g_new0 (TandemHashIndex, 1);
 
+  self->secret = (guint64) g_random_int () << 32 | g_random_int ();
   allocate (self, FIRST_SLOTS);
   return self;
 }
@@ -34,13 +35,19 @@ tandem_hash_index_free (TandemHashIndex *self)
   g_free (self);
 }
 
-/* Linear probing. What files hold need not be spread, so it is multiplied with 2^64 over the golden
- * ratio (Knuth 1973, section 6.4). */
+/* Linear probing. What files hold may have been made to meet in one slot, so which slot that is
+ * nobody can know: the finaliser of splitmix64 (Steele, Lea and Flood 2014) over the hash and a
+ * secret. Numbers do not depend on it. */
 static gsize
 find_slot (const TandemHashIndex *self, guint64 hash)
 {
   gsize mask = self->n_slots - 1;
-  gsize slot = ((hash * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 20) & mask;
+  guint64 x = hash ^ self->secret;
+  gsize slot;
+
+  x = (x ^ (x >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
+  x = (x ^ (x >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
+  slot = (x ^ (x >> 31)) & mask;
 
   while (self->numbers[slot] != TANDEM_HASH_INDEX_NONE && self->keys[slot] != hash)
     slot = (slot + 1) & mask;

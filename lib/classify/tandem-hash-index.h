@@ -14,6 +14,7 @@ typedef struct
   guint64 *keys;                /* [n_slots], a power of two */
   guint32 *numbers;             /* TANDEM_HASH_INDEX_NONE: a free slot */
   gsize n_slots;
+  guint64 secret;               /* another one in each index */
   guint n;
 } TandemHashIndex;
 

@@ -296,7 +296,7 @@ new_zeros (gsize n)
 }
 
 static gboolean
-make_blocks (TandemNetwork *self, guint n_classes, GError **error)
+list_blocks (TandemNetwork *self, guint n_classes, GError **error)
 {
   TandemNetworkPrivate *priv = PRIVATE (self);
 
@@ -307,9 +307,14 @@ make_blocks (TandemNetwork *self, guint n_classes, GError **error)
                  priv->n, TANDEM_NETWORK_MAX_PARAMETERS);
     return FALSE;
   }
+  return TRUE;
+}
+
+static void
+allocate (TandemNetworkPrivate *priv, guint n_classes)
+{
   priv->weights = new_zeros (priv->n);
   priv->n_classes = n_classes;
-  return TRUE;
 }
 
 static gboolean
@@ -336,11 +341,12 @@ tandem_network_prepare (TandemClassifier *classifier, TandemDataset *data, const
 
   forget (priv);
   if (!TANDEM_NETWORK_GET_CLASS (self)->choose (self, data, rows, n_rows, cancellable, error) ||
-      !make_blocks (self, tandem_dataset_get_n_classes (data), error) ||
+      !list_blocks (self, tandem_dataset_get_n_classes (data), error) ||
       !open_data (self, data, cancellable, error)) {
     forget (priv);
     return FALSE;
   }
+  allocate (priv, tandem_dataset_get_n_classes (data));
   for (i = 0; i < priv->blocks->len; i++) {
     Block *block = get_block (priv, i);
 
@@ -589,6 +595,24 @@ tandem_network_write (TandemClassifier *classifier, GHashTable *tensors, GHashTa
   return TANDEM_NETWORK_GET_CLASS (self)->write_chosen (self, tensors, metadata, error);
 }
 
+/* Before memory is taken for what a file says that there is. */
+static gboolean
+check_tensors (TandemNetworkPrivate *priv, TandemSafetensors *file, GError **error)
+{
+  guint i;
+
+  for (i = 0; i < priv->blocks->len; i++) {
+    Block *block = get_block (priv, i);
+    guint64 size = (guint64) MAX (block->n_rows, 1) * block->n_columns * sizeof (float), there;
+
+    if (!tandem_safetensors_get_info (file, block->name, NULL, NULL, NULL, &there) ||
+        there != size)
+      return tandem_classifier_fail_file (error, "the tensor \"%s\" is missing or of another size",
+                                          block->name);
+  }
+  return TRUE;
+}
+
 static gboolean
 tandem_network_read (TandemClassifier *classifier, TandemSafetensors *file, GError **error)
 {
@@ -601,8 +625,9 @@ tandem_network_read (TandemClassifier *classifier, TandemSafetensors *file, GErr
   if (!tandem_classifier_take_number (file, "tandem.classes", 2, TANDEM_DATASET_MAX_CLASSES,
                                       &n_classes, error) ||
       !TANDEM_NETWORK_GET_CLASS (self)->read_chosen (self, file, error) ||
-      !make_blocks (self, n_classes, error))
+      !list_blocks (self, n_classes, error) || !check_tensors (priv, file, error))
     return FALSE;
+  allocate (priv, n_classes);
   for (i = 0; i < priv->blocks->len; i++) {
     Block *block = get_block (priv, i);
     gsize n = MAX (block->n_rows, 1) * block->n_columns;

@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 /* What a file may hold, so that none exhausts memory. */
 #define TANDEM_DATA_TABLE_MAX_BYTES (256 * 1024 * 1024)
 #define TANDEM_DATA_TABLE_MAX_CELLS (64 * 1024 * 1024)
-#define TANDEM_DATA_TABLE_MAX_COLUMNS 65536
+#define TANDEM_DATA_TABLE_MAX_COLUMNS 16384
 #define TANDEM_DATA_TABLE_MAX_VALUES 1000
 
 typedef struct

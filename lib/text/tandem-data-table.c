@@ -212,7 +212,7 @@ read_file (TandemDataTable *self, GCancellable *cancellable, GError **error)
  * @error: return location for a #GIOErrorEnum; %G_IO_ERROR_INVALID_DATA with the line, counted
  *   from 1, where the file is malformed
  *
- * Reads a table into memory: 8 bytes a value, up to 256 MiB of text, 2^26 values, 65536 columns and
+ * Reads a table into memory: 8 bytes a value, up to 256 MiB of text, 2^26 values, 16384 columns and
  * 1000 values of a nominal column.
  *
  * Returns: (transfer full): the table, which has a row at the least, or %NULL on error
