@@ -66,12 +66,14 @@ tandem_data_table_fail (TandemDataTable *self, guint64 line, GError **error, con
                         ...)
 {
   g_autofree char *display = g_filename_display_name (self->path);
-  g_autofree char *what = NULL;
+  g_autofree char *text = NULL, *what = NULL;
   va_list args;
 
   va_start (args, format);
-  what = g_strdup_vprintf (format, args);
+  text = g_strdup_vprintf (format, args);
   va_end (args);
+  /* A name that is shortened may end within a character. */
+  what = g_utf8_make_valid (text, -1);
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s, line %" G_GUINT64_FORMAT ": %s",
                display, line, what);
   return FALSE;
