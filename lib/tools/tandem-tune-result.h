@@ -19,13 +19,14 @@ void tune_result_add_measures (JsonBuilder *builder, const char *name,
 
 gboolean tune_result_write (JsonBuilder *builder, const TuneOptions *options, GError **error);
 
-/* Measures a classifier on what --test names, says so, and adds it to the result; nothing without --test. */
+/* Measures a classifier on what --test names, says so, and adds it to the result; nothing without
+ * --test. */
 gboolean tune_result_test (JsonBuilder *builder, const TuneOptions *options,
                            TandemClassifier *classifier, GCancellable *cancellable,
                            GError **error);
 
-/* Writes the classifier into OUTPUT: model.classifier, or of a transformer the folder model, and with
- * --split its stage files beside it. */
+/* Writes the classifier into OUTPUT: model.classifier, or of a transformer the folder model, and
+ * with --split its stage files beside it. */
 gboolean tune_result_save_model (const TuneOptions *options, TandemClassifier *classifier,
                                  GCancellable *cancellable, GError **error);
 

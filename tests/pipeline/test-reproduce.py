@@ -42,7 +42,8 @@ def make_table(name, columns, seed):
     lines += ['@attribute x%d real' % i for i in range(3)] + ['@attribute class {r,s,t}', '@data']
     for i in range(60):
         numbers = [chance.gauss(2 * (i % 3 == k), 0.8) for k in range(3)]
-        lines.append(','.join(['a'] * len(columns) + ['%.3f' % x for x in numbers] + ['rst'[i % 3]]))
+        lines.append(','.join(['a'] * len(columns) + ['%.3f' % x for x in numbers] +
+                              ['rst'[i % 3]]))
     os.makedirs(path('uci'), exist_ok=True)
     with open(path('uci', name), 'w', encoding='utf-8') as file:
         file.write('\n'.join(lines) + '\n')

@@ -162,8 +162,8 @@ def test_weights():
     assert result['held-out']['accuracy'] > 0.8, result
     assert result['held-out-searches'][0]['weights'] == 15, result
     run_well('tune', '--model', 'ann', '--weights', '--data', DATA, '--algorithm', 'pso-adam',
-             '--set', 'hidden-1=0', '--set', 'max-features=60', '--set', 'ngrams=1', '--evaluations',
-             '200', '--output', path('words'))
+             '--set', 'hidden-1=0', '--set', 'max-features=60', '--set', 'ngrams=1',
+             '--evaluations', '200', '--output', path('words'))
     assert read_result('words')['held-out']['accuracy'] > 0.6
     assert os.path.exists(path('words', 'model.classifier'))
 
