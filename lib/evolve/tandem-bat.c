@@ -3,25 +3,26 @@
 /**
  * TandemBat:
  *
- * The bat algorithm (Yang 2010, A new metaheuristic bat-inspired algorithm). In its generation t a bat
- * at x flies
+ * The bat algorithm (Yang 2010, A new metaheuristic bat-inspired algorithm). In its generation t a
+ * bat at x flies
  *
  *     f = f_min + (f_max - f_min) u                    (equation 2)
  *     v = v + (x* - x) f,  x' = x + v                  (equations 3 and 4)
  *
- * x* the best place so far and u from 0 to 1, or, when a number from 0 to 1 is above its pulse rate r,
- * walks around the best place instead,
+ * x* the best place so far and u from 0 to 1, or, when a number from 0 to 1 is above its pulse rate
+ * r, walks around the best place instead,
  *
  *     x' = x* + walk e A,  e from -1 to 1 in each coordinate    (equation 5)
  *
- * A the mean loudness of all bats. When x' is better than where the bat is and a number from 0 to 1 is below
- * its loudness a, it stays there and
+ * A the mean loudness of all bats. When x' is better than where the bat is and a number from 0 to 1
+ * is below its loudness a, it stays there and
  *
  *     a = alpha a,  r = r_0 (1 - exp (-gamma t))       (equation 6)
  *
- * The best place is the best one found, whether its bat stayed there or not. The sign in equation 3 is the
- * one with which bats fly towards the best place; the paper's has them fly away from it. What leaves the
- * cube is reflected into it. The unit of the walk is the cube's, which the paper does not say.
+ * The best place is the best one found, whether its bat stayed there or not. The sign in equation 3
+ * is the one with which bats fly towards the best place; the paper's has them fly away from it.
+ * What leaves the cube is reflected into it. The unit of the walk is the cube's, which the paper
+ * does not say.
  */
 
 #include "config.h"

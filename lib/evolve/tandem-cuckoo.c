@@ -4,7 +4,8 @@
  * TandemCuckoo:
  *
  * Cuckoo search via Lévy flights (Yang and Deb 2009; the steps as in Yang and Deb 2010, Engineering
- * optimisation by cuckoo search). A generation has two parts. First each cuckoo flies from its nest x,
+ * optimisation by cuckoo search). A generation has two parts. First each cuckoo flies from its nest
+ * x,
  *
  *     x' = x + step L n (x - x*)                       (equation 1)
  *
@@ -17,8 +18,9 @@
  *
  *     x' = x + r H (x_j - x_k)                         (equation 3)
  *
- * r from 0 to 1, H for each coordinate 1 with the probability [property@Cuckoo:abandon] and else 0, but 1 in one
- * of them at the least, x_j and x_k nests of two others; again the better one is kept. What leaves the cube is reflected into it.
+ * r from 0 to 1, H for each coordinate 1 with the probability [property@Cuckoo:abandon] and else 0,
+ * but 1 in one of them at the least, x_j and x_k nests of two others; again the better one is kept.
+ * What leaves the cube is reflected into it.
  */
 
 #include "config.h"

@@ -3,11 +3,11 @@
 /**
  * TandemDynamicSwarm:
  *
- * Particle swarm optimization with a dynamic inertia weight, after Wang, Wang, Li and Yi (2023), A hybrid
- * particle swarm optimization algorithm with dynamic adjustment of inertia weight based on a new
- * feature selection method to optimize SVM parameters (DWPSO-SVM): the weight falls non-linearly, and a
- * random term keeps it diverse in the later part of the search. With s the part of the budget that is
- * over and r drawn from 0 to 1 for each move,
+ * Particle swarm optimization with a dynamic inertia weight, after Wang, Wang, Li and Yi (2023), A
+ * hybrid particle swarm optimization algorithm with dynamic adjustment of inertia weight based on a
+ * new feature selection method to optimize SVM parameters (DWPSO-SVM): the weight falls
+ * non-linearly, and a random term keeps it diverse in the later part of the search. With s the part
+ * of the budget that is over and r drawn from 0 to 1 for each move,
  *
  *     w = 0.9 - 0.5 s^(1/2) + 0.4 s (r - 1/2)
  *     v = w v + c1 r1 (p - x) + c2 r2 (g - x),  x = x + v,  c1 = c2 = 1.49618

@@ -129,8 +129,8 @@ append_evaluation (const TandemEvaluation *self, TandemTrial *trial, GString *li
  * @trial: what was evaluated
  *
  * Writes what a worker answers: `{"trial": 7, "rung": 0, "values": [0.12], "violation": 0,
- * "gradient": {...}, "metrics": {...}}`, without the end of the line. What is not finite is written as
- * `null`.
+ * "gradient": {...}, "metrics": {...}}`, without the end of the line. What is not finite is written
+ * as `null`.
  *
  * Returns: (transfer full): one line of JSON
  */
@@ -269,8 +269,8 @@ read_gradient (TandemEvaluation *self, TandemSearchSpace *space, JsonObject *obj
  * @error: return location for %TANDEM_EVOLVE_ERROR_WORKER when it is no answer, and for
  *   %TANDEM_EVOLVE_ERROR_CANDIDATE when it says that there is nothing
  *
- * Reads the answer of a worker. `violation`, `gradient` and `metrics` may be missing; an answer with
- * a member `error` is one that says that there is nothing.
+ * Reads the answer of a worker. `violation`, `gradient` and `metrics` may be missing; an answer
+ * with a member `error` is one that says that there is nothing.
  *
  * Returns: (transfer full): the evaluation, or %NULL with @error set
  */

@@ -13,8 +13,8 @@ typedef struct _TandemEvaluation TandemEvaluation;
  * @values: what is to be made small, one for each objective
  * @violation: by how much constraints are violated, summed up; 0 or less when none is
  * @gradient: (nullable): as [struct@Outcome] has it; g_free() releases it
- * @metrics: (nullable): whatever else is to be known about the candidate, as the text of a JSON object;
- *   g_free() releases it
+ * @metrics: (nullable): whatever else is to be known about the candidate, as the text of a JSON
+ *   object; g_free() releases it
  *
  * What an objective says about a candidate.
  */

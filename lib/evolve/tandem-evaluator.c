@@ -40,8 +40,8 @@ tandem_evaluator_get_n_workers (TandemEvaluator *self)
  * @callback: (scope async): called when it is done, from the thread-default main context
  * @data: for @callback
  *
- * Begins an evaluation. No more than tandem_evaluator_get_n_workers() may go on at once, all begun from
- * one thread.
+ * Begins an evaluation. No more than tandem_evaluator_get_n_workers() may go on at once, all begun
+ * from one thread.
  */
 void
 tandem_evaluator_evaluate_async (TandemEvaluator *self, TandemTrial *trial,

@@ -9,18 +9,19 @@
  *
  *     c = a + (u (1 + 2 alpha) - alpha) (b - a), u from 0 to 1
  *
- * (BLX-alpha, Eshelman and Schaffer 1993), or is the first parent; then each coordinate changes with
- * [property@Genetic:mutation-rate] by
+ * (BLX-alpha, Eshelman and Schaffer 1993) or, with the same chance, takes each value from the one
+ * or the other (uniform, Syswerda 1989); else it is the first parent. Then each coordinate changes
+ * with [property@Genetic:mutation-rate] by
  *
- *     +- 0.1 2^(-24 u)
+ *     +- 0.5 2^(-20 u)
  *
  * of its range (the breeder genetic algorithm's mutation, Mühlenbein and Schlierkamp-Voosen 1993,
- * with its discrete sum as the continuous one), a category to any other one. What leaves the cube is
- * reflected into it. The best [property@Genetic:elites] parents and all children compete, and the best of
- * them, as many as the population, are the next parents.
+ * with its discrete sum as the continuous one), a category to any other one. What leaves the cube
+ * is reflected into it. The best [property@Genetic:elites] parents and all children compete, and
+ * the best of them, as many as the population, are the next parents.
  *
- * With two objectives it is NSGA-II (Deb, Pratap, Agarwal and Meyarivan 2002): tournaments by rank and
- * crowding distance, and all parents compete with the children.
+ * With two objectives it is NSGA-II (Deb, Pratap, Agarwal and Meyarivan 2002): tournaments by rank
+ * and crowding distance, and all parents compete with the children.
  *
  * It works by generations: a generation begins when the one before is evaluated, so that a
  * population that is a multiple of the number of workers keeps them busiest.
@@ -300,7 +301,7 @@ tandem_genetic_class_init (TandemGeneticClass *klass)
   g_object_class_install_property (
     object_class, PROP_CROSSOVER,
     g_param_spec_enum ("crossover", "Crossover", "How a child comes from two parents",
-                       TANDEM_TYPE_CROSSOVER, TANDEM_CROSSOVER_BLEND, flags));
+                       TANDEM_TYPE_CROSSOVER, TANDEM_CROSSOVER_MIXED, flags));
   /**
    * TandemGenetic:crossover-rate:
    *

@@ -35,7 +35,7 @@ collect (TandemOptimizerPrivate *priv)
 {
   GArray *samples = g_array_new (FALSE, FALSE, sizeof (Sample));
   guint64 number;
-  guint i, k;
+  guint i, k, m;
 
   for (number = 0; number < priv->records->len; number++) {
     const TandemRecord *record = tandem_optimizer_get_record (priv, number);
@@ -52,7 +52,7 @@ collect (TandemOptimizerPrivate *priv)
 
     for (k = i; k < samples->len && g_array_index (samples, Sample, k).value == value; k++)
       ;
-    for (guint m = i; m < k; m++)
+    for (m = i; m < k; m++)
       g_array_index (samples, Sample, m).rank = (i + k - 1) / 2.0;
   }
   return samples;
@@ -103,10 +103,10 @@ get_importance (TandemOptimizerPrivate *priv, guint parameter, const GArray *sam
  * @n: (out): how many there are: one for each parameter
  *
  * How much each parameter by itself explains of the first value: the candidates are ranked, and
- * the share of the ranks' variance that lies between eight equal parts of the parameter's range is taken,
- * less what chance alone would give (epsilon squared, Kelley 1935, An unbiased correlation ratio
- * measure). Where the parameter is not there counts as a part of its own. What parameters do only together
- * does not show, and a search that has settled says less than random search does.
+ * the share of the ranks' variance that lies between eight equal parts of the parameter's range is
+ * taken, less what chance alone would give (epsilon squared, Kelley 1935, An unbiased correlation
+ * ratio measure). Where the parameter is not there counts as a part of its own. What parameters do
+ * only together does not show, and a search that has settled says less than random search does.
  *
  * Returns: (transfer full) (array length=n): a number from 0 to 1 for each parameter
  */

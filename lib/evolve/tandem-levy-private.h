@@ -17,7 +17,8 @@ void tandem_levy_fly (TandemOptimizer *optimizer, double scale, const double *x,
                       const double *best, guint n, double *point);
 
 /* x + r H (a - b) in each coordinate, r one number from 0 to 1 and H 1 with this probability,
- * else 0 (Yang and Deb 2010, equation 3), but 1 in one coordinate at the least: else it would be x. */
+ * else 0 (Yang and Deb 2010, equation 3), but 1 in one coordinate at the least: else it would be
+ * x. */
 void tandem_levy_abandon (TandemOptimizer *optimizer, double probability, const double *x,
                           const double *a, const double *b, guint n, double *point);
 

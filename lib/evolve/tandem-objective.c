@@ -3,8 +3,8 @@
 /**
  * TandemObjective:
  *
- * What a search makes small: it evaluates candidates. Evaluations are best done by processes, so that
- * a crash costs one candidate: tandem_objective_serve() makes one of them of an objective.
+ * What a search makes small: it evaluates candidates. Evaluations are best done by processes, so
+ * that a crash costs one candidate: tandem_objective_serve() makes one of them of an objective.
  */
 
 #include "config.h"

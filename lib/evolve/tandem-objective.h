@@ -13,8 +13,9 @@ G_DECLARE_INTERFACE (TandemObjective, tandem_objective, TANDEM, OBJECTIVE, GObje
 /**
  * TandemObjectiveInterface:
  * @parent_iface: the parent
- * @evaluate: evaluates a candidate, in any thread, in several at once when it is evaluated by threads;
- *   returns what it gave, or %NULL with an error of any domain that says why there is nothing
+ * @evaluate: evaluates a candidate, in any thread, in several at once when it is evaluated by
+ *   threads; returns what it gave, or %NULL with an error of any domain that says why there is
+ *   nothing
  *
  * What is to be made small.
  */

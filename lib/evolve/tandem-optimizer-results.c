@@ -208,15 +208,16 @@ tandem_optimizer_get_parameters (TandemOptimizer *self, guint64 number)
 
   priv = tandem_optimizer_get_private (self);
   g_return_val_if_fail (number < priv->records->len, NULL);
-  return tandem_parameter_set_new_from_point (priv->space, tandem_optimizer_get_point (priv, number));
+  return tandem_parameter_set_new_from_point (priv->space,
+                                              tandem_optimizer_get_point (priv, number));
 }
 
 /**
  * tandem_optimizer_get_outcome:
  * @self: an optimizer
  * @number: below tandem_optimizer_get_n_proposed()
- * @outcome: (out): what its last evaluation gave, or its original's when it is a duplicate; the gradient
- *   belongs to @self
+ * @outcome: (out): what its last evaluation gave, or its original's when it is a duplicate; the
+ *   gradient belongs to @self
  * @reason: (out) (optional) (nullable) (transfer none): why it failed
  *
  * Returns: whether nothing more will happen to this candidate
@@ -273,8 +274,8 @@ tandem_optimizer_get_best (TandemOptimizer *self, guint64 *number, TandemOutcome
  * @self: an optimizer
  * @n: (out): how many evaluations there were
  *
- * How the search went: after each evaluation, in the order of numbers, the least first value so far of
- * a feasible candidate that was not stopped early; infinite before there is one.
+ * How the search went: after each evaluation, in the order of numbers, the least first value so far
+ * of a feasible candidate that was not stopped early; infinite before there is one.
  *
  * Returns: (transfer none) (array length=n): the values; they belong to @self, and to the next
  *   call that tells it something

@@ -131,8 +131,8 @@ tandem_optimizer_save (TandemOptimizer *self, const char *path, GError **error)
 
   priv = tandem_optimizer_get_private (self);
   text = g_string_new (NULL);
-  g_string_append_printf (text, "{\"tandem-search\": %d,\n\"type\": \"%s\",\n\"seconds\": ", VERSION,
-                          G_OBJECT_TYPE_NAME (self));
+  g_string_append_printf (text, "{\"tandem-search\": %d,\n\"type\": \"%s\",\n\"seconds\": ",
+                          VERSION, G_OBJECT_TYPE_NAME (self));
   tandem_evolve_append_number (text, tandem_optimizer_get_seconds (self));
   space = tandem_search_space_to_json (priv->space);
   g_string_append_printf (text, ",\n\"space\": %s,\n\"properties\": {", space);

@@ -36,9 +36,9 @@ G_DECLARE_DERIVABLE_TYPE (TandemOptimizer, tandem_optimizer, TANDEM, OPTIMIZER, 
  * @parent_class: the parent
  * @population: the default of [property@Optimizer:population]
  * @start: called once before all others; the properties do not change any more
- * @get_required: how many candidates, counted in the order of their numbers, must have been received
- *   before a candidate may be proposed; it depends on nothing but the number and the properties, and
- *   is never above the number
+ * @get_required: how many candidates, counted in the order of their numbers, must have been
+ *   received before a candidate may be proposed; it depends on nothing but the number and the
+ *   properties, and is never above the number
  * @propose: fills a point for a candidate; coordinates outside of 0 to 1 are clamped. Exactly
  *   the candidates that @get_required says have been received before
  * @receive: takes the outcome of a candidate, in the order of numbers; its gradient is by the

@@ -19,7 +19,8 @@ TANDEM_API
 GType tandem_parameter_set_get_type (void);
 
 TANDEM_API
-TandemParameterSet *tandem_parameter_set_new_from_point (TandemSearchSpace *space, const double *point);
+TandemParameterSet *tandem_parameter_set_new_from_point (TandemSearchSpace *space,
+                                                         const double *point);
 
 TANDEM_API
 TandemParameterSet *tandem_parameter_set_new_from_json (TandemSearchSpace *space, const char *json,

@@ -16,9 +16,9 @@
  *
  * (Shi and Eberhart 1998), c1 = c2 = 1.49618 both times. Positions begin anywhere in the unit cube,
  * velocities at half of the way to another point of it; a velocity is at most
- * [property@ParticleSwarm:velocity-limit] in each coordinate. A particle that would leave the cube stays
- * at its wall, and half of its velocity is turned round. Particles move one by one, and see what came out
- * for all but the last [property@Optimizer:window] of them.
+ * [property@ParticleSwarm:velocity-limit] in each coordinate. A particle that would leave the cube
+ * stays at its wall, and half of its velocity is turned round. Particles move one by one, and see
+ * what came out for all but the last [property@Optimizer:window] of them.
  */
 
 #include "config.h"
@@ -182,7 +182,7 @@ tandem_particle_swarm_class_init (TandemParticleSwarmClass *klass)
     object_class, PROP_VELOCITY_LIMIT,
     g_param_spec_double ("velocity-limit", "Velocity limit",
                          "The highest velocity in a coordinate, as a part of its range", 0.001, 1.0,
-                         0.5, flags));
+                         0.2, flags));
 }
 
 static void

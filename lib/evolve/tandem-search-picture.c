@@ -245,9 +245,9 @@ draw_convergence (cairo_t *cr, gpointer data)
  * @path: (type filename): where to write; an earlier picture there is replaced
  * @error: return location for a #GIOErrorEnum or a #GFileError
  *
- * Draws how searches went as SVG: of each series the median over its runs as a line, and what lies between
- * its quartiles. A run that is shorter than others keeps its last value. The axis is that of logarithms when
- * all values are positive and far apart. The file appears whole or not at all.
+ * Draws how searches went as SVG: of each series the median over its runs as a line, and what lies
+ * between its quartiles. A run that is shorter than others keeps its last value. The axis is that
+ * of logarithms when all values are positive and far apart. The file appears whole or not at all.
  *
  * Returns: whether the picture was written
  */
@@ -323,7 +323,7 @@ draw_front (cairo_t *cr, gpointer data)
   const double *x = (const double *) (gpointer) self->x[1]->data;
   const double *y = (const double *) (gpointer) self->y[1]->data;
   TandemPlot plot = { .cr = cr, .left = LEFT, .top = TOP, .width = WIDTH - LEFT - RIGHT,
-                      .height = HEIGHT };
+                      .height = HEIGHT, .real_x = TRUE };
 
   get_range (self->x[0], &plot.x_low, &plot.x_high);
   get_range (self->y[0], &plot.y_low, &plot.y_high);
@@ -345,8 +345,8 @@ draw_front (cairo_t *cr, gpointer data)
  * @path: (type filename): where to write; an earlier picture there is replaced
  * @error: return location for a #GIOErrorEnum or a #GFileError
  *
- * Draws the Pareto front as SVG, and the other feasible candidates around it. The file appears whole or
- * not at all.
+ * Draws the Pareto front as SVG, and the other feasible candidates around it. The file appears
+ * whole or not at all.
  *
  * Returns: whether the picture was written
  */
@@ -433,8 +433,8 @@ draw_bars (cairo_t *cr, gpointer data)
  * @path: (type filename): where to write; an earlier picture there is replaced
  * @error: return location for a #GIOErrorEnum or a #GFileError
  *
- * Draws how much each parameter matters as SVG, as tandem_optimizer_get_importance() has it: a bar for each,
- * the longest first, 24 at the most. The file appears whole or not at all.
+ * Draws how much each parameter matters as SVG, as tandem_optimizer_get_importance() has it: a bar
+ * for each, the longest first, 24 at the most. The file appears whole or not at all.
  *
  * Returns: whether the picture was written
  */

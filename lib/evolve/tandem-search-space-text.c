@@ -57,7 +57,8 @@ parse_number (const char *text, double *value)
 }
 
 static gboolean
-read_number (TandemSearchSpace *self, guint line, const char *name, const char *type, GError **error)
+read_number (TandemSearchSpace *self, guint line, const char *name, const char *type,
+             GError **error)
 {
   static const char *const kinds[] = { "real", "log", "integer" };
   g_autoptr (GError) inner = NULL;
@@ -132,8 +133,8 @@ read_statement (TandemSearchSpace *self, guint line, char *statement, GError **e
 /**
  * tandem_search_space_new_from_text:
  * @text: statements, each on its line or with semicolons between them: `NAME=real(LOW,HIGH)`,
- *   `NAME=log(LOW,HIGH)`, `NAME=integer(LOW,HIGH)` or `NAME={A,B,...}`, each of which may go on with
- *   ` if OTHER=VALUE|VALUE`; a `#` begins a comment
+ *   `NAME=log(LOW,HIGH)`, `NAME=integer(LOW,HIGH)` or `NAME={A,B,...}`, each of which may go on
+ *   with ` if OTHER=VALUE|VALUE`; a `#` begins a comment
  * @error: return location for %TANDEM_EVOLVE_ERROR_SPACE, which names the line
  *
  * Reads a space from the form for command lines.

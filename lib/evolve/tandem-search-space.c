@@ -93,8 +93,8 @@ check_name (TandemSearchSpace *self, const char *name, GError **error)
   gsize length = strlen (name), i;
 
   if (length == 0 || length > MAX_NAME || !g_ascii_isalpha (*name))
-    return fail (error, "\"%.80s\" is no name; one begins with a letter and has 1 to %d bytes", name,
-                 MAX_NAME);
+    return fail (error, "\"%.80s\" is no name; one begins with a letter and has 1 to %d bytes",
+                 name, MAX_NAME);
   for (i = 0; i < length; i++)
     if (!g_ascii_isalnum (name[i]) && strchr ("-_.", name[i]) == NULL)
       return fail (error, "\"%s\" is no name; letters, digits, '-', '_' and '.' make one", name);

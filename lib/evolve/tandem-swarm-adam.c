@@ -3,23 +3,24 @@
 /**
  * TandemSwarmAdam:
  *
- * A particle swarm ([class@ParticleSwarm] with constriction and the von Neumann topology) whose best
- * particles are refined by gradient steps: after every [property@SwarmAdam:period] generations, four of
- * them take [property@SwarmAdam:steps] steps of Adam (Kingma and Ba 2015, algorithm 1) from their best
- * positions,
+ * A particle swarm ([class@ParticleSwarm] with constriction and the von Neumann topology) whose
+ * best particles are refined by gradient steps: after every [property@SwarmAdam:period]
+ * generations, four of them take [property@SwarmAdam:steps] steps of Adam (Kingma and Ba 2015,
+ * algorithm 1) from their best positions,
  *
  *     m = 0.9 m + 0.1 g,  s = 0.999 s + 0.001 g^2
  *     x = x - eta (m / (1 - 0.9^t)) / (sqrt (s / (1 - 0.999^t)) + 1e-12)
  *
- * in the unit cube, eta the mean speed of the particle, so that it becomes less as the swarm comes to
- * rest. With [property@SwarmAdam:gradient] the objective gives the gradient g with each value. Without, it is
- * estimated from two evaluations (simultaneous perturbation, Spall 1992, equation 2.2),
+ * in the unit cube, eta the mean speed of the particle, so that it becomes less as the swarm comes
+ * to rest. With [property@SwarmAdam:gradient] the objective gives the gradient g with each value.
+ * Without, it is estimated from two evaluations (simultaneous perturbation, Spall 1992, equation
+ * 2.2),
  *
  *     g_d = (f (x + c D) - f (x - c D)) / (2 c D_d)
  *
- * D_d 1 or -1 with the same chance, c half of eta. These evaluations count as all others do, and each point that
- * they visit may become the particle's best one. A step whose evaluations fail is left out. With two
- * objectives the gradient is that of the first.
+ * D_d 1 or -1 with the same chance, c half of eta. These evaluations count as all others do, and
+ * each point that they visit may become the particle's best one. A step whose evaluations fail is
+ * left out. With two objectives the gradient is that of the first.
  */
 
 #include "config.h"

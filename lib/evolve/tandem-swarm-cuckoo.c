@@ -7,7 +7,8 @@
  * networks by a hybrid PSO-CS algorithm): the swarm shares what it knows, the cuckoos leave local
  * optima. A generation has three parts, each of one candidate for each particle:
  *
- * 1. the particle moves as in [class@ParticleSwarm], with constriction and the von Neumann topology;
+ * 1. the particle moves as in [class@ParticleSwarm], with constriction and the von Neumann
+ * topology;
  * 2. a cuckoo flies from the particle's best position by a Lévy flight (equation 1 of
  *    [class@Cuckoo]);
  * 3. a quarter of the coordinates of that position is abandoned (equation 3 of [class@Cuckoo]).

@@ -3,16 +3,17 @@
 /**
  * TandemSwarmGenetic:
  *
- * A hybrid of particle swarm and genetic algorithm (Juang 2004, A hybrid of genetic algorithm and particle
- * swarm optimization for recurrent network design). A generation has two parts:
+ * A hybrid of particle swarm and genetic algorithm (Juang 2004, A hybrid of genetic algorithm and
+ * particle swarm optimization for recurrent network design). A generation has two parts:
  *
  * 1. the better half of the population, the elites, move as particles of one swarm
  *    ([class@ParticleSwarm] with constriction, all know all);
- * 2. the other half is replaced by children of the elites: parents win tournaments of two, and children are
+ * 2. the other half is replaced by children of the elites: parents win tournaments of two, and
+ * children are
  *    crossed and mutated as in [class@Genetic].
  *
- * An individual counts by the best position that it had, which is also what a child comes from. Each
- * half begins when the one before is evaluated. The first generation is drawn evenly.
+ * An individual counts by the best position that it had, which is also what a child comes from.
+ * Each half begins when the one before is evaluated. The first generation is drawn evenly.
  */
 
 #include "config.h"

@@ -3,13 +3,13 @@
 /**
  * TandemTuning:
  *
- * A search that is carried out: it asks an optimizer, has an evaluator evaluate, tells what came out,
- * writes a line of JSON for each evaluation, and saves the state so often that little is lost when
- * the process is killed. With [property@Tuning:state] set, a search goes on by tandem_optimizer_load()
- * of that file.
+ * A search that is carried out: it asks an optimizer, has an evaluator evaluate, tells what came
+ * out, writes a line of JSON for each evaluation, and saves the state so often that little is lost
+ * when the process is killed. With [property@Tuning:state] set, a search goes on by
+ * tandem_optimizer_load() of that file.
  *
- * The log gets its line before the state has the evaluation; lines that a state does not know are removed
- * when a search goes on, so that each evaluation has one line in the end.
+ * The log gets its line before the state has the evaluation; lines that a state does not know are
+ * removed when a search goes on, so that each evaluation has one line in the end.
  */
 
 #include "config.h"
@@ -350,8 +350,8 @@ on_cancelled (GCancellable *cancellable, gpointer data)
  * @error: return location for %TANDEM_EVOLVE_ERROR_WORKER when too many evaluations failed, for
  *   %G_IO_ERROR_CANCELLED, and for errors of files and of starting workers
  *
- * Searches until the optimizer is finished. It blocks, and has a main context of its own meanwhile. A
- * cancelled search, or one that failed, may be run again: with a new evaluator, and after
+ * Searches until the optimizer is finished. It blocks, and has a main context of its own meanwhile.
+ * A cancelled search, or one that failed, may be run again: with a new evaluator, and after
  * tandem_optimizer_load(), since candidates that were given up are asked for again only then.
  *
  * Returns: whether the search is finished

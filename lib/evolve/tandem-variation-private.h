@@ -12,7 +12,7 @@ void tandem_variation_cross (TandemOptimizer *optimizer, TandemCrossover crossov
                              const double *a, const double *b, double *child);
 
 /* Changes each coordinate with this probability: categories are drawn anew, others move by
- * up to a tenth of the range, the less the oftener. surely: one of them does in any case. */
+ * up to half of the range, the less the oftener. surely: one of them does in any case. */
 void tandem_variation_mutate (TandemOptimizer *optimizer, double probability, gboolean surely,
                               double *child);
 

@@ -9,8 +9,8 @@
 #include "evolve/tandem-evolve-math-private.h"
 
 /* Of mutation: the longest way, and how many times it may be halved. */
-#define MUTATION_RANGE 0.1
-#define MUTATION_PRECISION 24.0
+#define MUTATION_RANGE 0.5
+#define MUTATION_PRECISION 20.0
 
 double
 tandem_variation_reflect (double x)
@@ -39,6 +39,9 @@ tandem_variation_cross (TandemOptimizer *optimizer, TandemCrossover crossover, d
 {
   guint n = get_n (optimizer), d;
 
+  if (crossover == TANDEM_CROSSOVER_MIXED)
+    crossover = tandem_optimizer_draw (optimizer) < 0.5 ? TANDEM_CROSSOVER_UNIFORM
+                                                        : TANDEM_CROSSOVER_BLEND;
   for (d = 0; d < n; d++) {
     double u = tandem_optimizer_draw (optimizer);
 

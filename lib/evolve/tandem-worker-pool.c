@@ -5,12 +5,13 @@
  *
  * Evaluates candidates in processes. Each one runs a command that reads requests from its standard
  * input, one JSON object a line, and answers each with one line on its standard output, as
- * docs/evolution.md has it; tandem_objective_serve() is such a command's work. What it writes to its
- * standard error goes where that of this process goes.
+ * docs/evolution.md has it; tandem_objective_serve() is such a command's work. What it writes to
+ * its standard error goes where that of this process goes.
  *
- * A worker that ends, takes too long, or says what is no answer costs the candidate that it evaluated, and
- * is replaced when there is another one. Workers end with the pool, and on Linux with the thread
- * that evaluates. A pool belongs to that thread and its thread-default main context.
+ * A worker that ends, takes too long, or says what is no answer costs the candidate that it
+ * evaluated, and is replaced when there is another one. Workers end with the pool, and on Linux
+ * with the thread that evaluates. A pool belongs to that thread and its thread-default main
+ * context.
  */
 
 #include "config.h"

@@ -23,8 +23,8 @@ gboolean tandem_worker_is_alive (TandemWorker *self);
 /* Whether it is dead and nothing of it is to come any more. */
 gboolean tandem_worker_is_gone (TandemWorker *self);
 
-/* Asks for a trial; the task (transfer full) returns what it gave, or an error that costs the candidate.
- * time_limit: seconds; 0: none. */
+/* Asks for a trial; the task (transfer full) returns what it gave, or an error that costs the
+ * candidate. time_limit: seconds; 0: none. */
 void tandem_worker_ask (TandemWorker *self, TandemTrial *trial, double time_limit, GTask *task);
 
 G_END_DECLS

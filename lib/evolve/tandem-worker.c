@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Requests go through a socket: writing to a pipe whose reader died would raise SIGPIPE in this process.
- * Callbacks hold a reference to the worker; all of them come from one main context. */
+/* Requests go through a socket: writing to a pipe whose reader died would raise SIGPIPE in this
+ * process. Callbacks hold a reference to the worker; all of them come from one main context. */
 
 #include "config.h"
 

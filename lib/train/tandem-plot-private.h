@@ -18,6 +18,7 @@ typedef struct
   cairo_t *cr;
   double left, top, width, height;      /* of the panel, in points */
   double x_low, x_high, y_low, y_high;  /* what it shows; begin() rounds the latter two */
+  gboolean real_x;                      /* ticks of x need not be whole */
   double legend;                        /* where the next entry begins; set by begin() */
 } TandemPlot;
 

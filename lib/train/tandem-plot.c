@@ -100,8 +100,8 @@ draw_x_ticks (TandemPlot *plot, gboolean labels)
   cairo_t *cr = plot->cr;
   double step = round_step ((plot->x_high - plot->x_low) * X_TICKS / plot->width), x;
 
-  /* Steps are whole. */
-  step = MAX (step, 1.0);
+  if (!plot->real_x)
+    step = MAX (step, 1.0);
   for (x = ceil (plot->x_low / step - 1e-6) * step; x <= plot->x_high + step * 1e-6; x += step) {
     g_autofree char *text = format_tick (x, step);
     double at = to_x (plot, x);

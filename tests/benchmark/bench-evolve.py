@@ -84,15 +84,25 @@ def run_niapy(rival, function, n, bound, options, seed):
     return float(kind(population_size=options.population, seed=seed).run(task)[1])
 
 
+def get_seeds(rival, n, options):
+    """How many: NiaPy takes long in many dimensions."""
+    return options.slow_seeds if rival.startswith('NiaPy') and n > 10 else options.seeds
+
+
+def get_key(rival, name, n, options):
+    return '%s %s %d %d %d %d' % (rival, name, n, options.budget, options.population,
+                                  get_seeds(rival, n, options))
+
+
 def run_rival(rival, name, n, options):
     run = run_pygmo if rival.startswith('pagmo2') else run_niapy
     return [run(rival, make_function(name, n, seed), n, FUNCTIONS[name], options, seed)
-            for seed in range(1, options.seeds + 1)]
+            for seed in range(1, get_seeds(rival, n, options) + 1)]
 
 
-def run_ours(algorithm, name, n, options):
+def run_ours(algorithm, name, n, seeds, options):
     result = subprocess.run([options.program, algorithm, name, str(n), str(options.budget),
-                             str(options.population), '1', str(options.seeds)],
+                             str(options.population), '1', str(seeds)],
                             stdout=subprocess.PIPE, check=True)
     return [float(line) for line in result.stdout.split()]
 
@@ -119,8 +129,7 @@ def measure_rivals(options):
     for n in (10, 30):
         for rival in RIVALS:
             for name in FUNCTIONS:
-                key = '%s %s %d %d %d %d' % (rival, name, n, options.budget, options.population,
-                                             options.seeds)
+                key = get_key(rival, name, n, options)
                 if key not in known:
                     print('running', key, file=sys.stderr, flush=True)
                     known[key] = run_rival(rival, name, n, options)
@@ -134,6 +143,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('program', help='the program bench-evolve')
     parser.add_argument('--seeds', type=int, default=50)
+    parser.add_argument('--slow-seeds', type=int, default=15,
+                        help='seeds of NiaPy in 30 dimensions, and of what is compared with it')
     parser.add_argument('--budget', type=int, default=20000)
     parser.add_argument('--population', type=int, default=30)
     parser.add_argument('--rivals', help='a file with what rivals gave; it is made')
@@ -145,9 +156,9 @@ def main():
     for rival, algorithm in RIVALS.items():
         for n in (10, 30):
             for name in FUNCTIONS:
-                key = '%s %s %d %d %d %d' % (rival, name, n, options.budget, options.population,
-                                             options.seeds)
-                ours = get_quartiles(run_ours(algorithm, name, n, options))
+                key = get_key(rival, name, n, options)
+                ours = get_quartiles(run_ours(algorithm, name, n,
+                                              get_seeds(rival, n, options), options))
                 theirs = get_quartiles(known[key])
                 print('| %s, %d | %s | %s | %s | %s |' % (name, n, algorithm, show(ours), rival,
                                                          show(theirs)), flush=True)
@@ -157,7 +168,7 @@ def main():
         print('\n| function | %s |\n|---|%s' % (' | '.join(OTHERS), '---|' * len(OTHERS)))
         for n in (10, 30):
             for name in FUNCTIONS:
-                row = [show(get_quartiles(run_ours(algorithm, name, n, options)))
+                row = [show(get_quartiles(run_ours(algorithm, name, n, options.seeds, options)))
                        for algorithm in OTHERS]
                 print('| %s, %d | %s |' % (name, n, ' | '.join(row)), flush=True)
     print('\nworse than its rival: %s' % (', '.join(worse) or 'none'))

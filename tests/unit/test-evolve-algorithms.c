@@ -66,7 +66,7 @@ test_swarm_equations (void)
       } else {
         v[i][d] = 0.72984378812835757 *
             (v[i][d] + 2.05 * r1 * (p[i][d] - x[i][d]) + 2.05 * r2 * (p[g][d] - x[i][d]));
-        v[i][d] = CLAMP (v[i][d], -0.5, 0.5);
+        v[i][d] = CLAMP (v[i][d], -0.2, 0.2);
         x[i][d] += v[i][d];
         if (x[i][d] < 0 || x[i][d] > 1) {
           x[i][d] = CLAMP (x[i][d], 0, 1);
@@ -304,7 +304,8 @@ test_blend (void)
   double x[N][D];
   guint64 k;
 
-  g_object_set (optimizer, "population", N, "crossover-rate", 1.0, "mutation-rate", 1e-300, NULL);
+  g_object_set (optimizer, "population", N, "crossover", TANDEM_CROSSOVER_BLEND, "crossover-rate",
+                1.0, "mutation-rate", 1e-300, NULL);
   for (k = 0; k < 2 * N; k++) {
     g_autoptr (TandemTrial) trial = tandem_optimizer_ask (optimizer);
     TandemParameterSet *set = tandem_trial_get_parameters (trial);
@@ -415,7 +416,8 @@ test_gradient (void)
   g_assert_cmpfloat (outcome.values[0], <, other.values[0]);
 }
 
-/* What 3,000 evaluations of a sphere in 5 dimensions are enough for; random search is at 5 or so. */
+/* What 3,000 evaluations of a sphere in 5 dimensions are enough for; random search is at 5 or so.
+ * */
 static void
 test_convergence (void)
 {

@@ -210,8 +210,8 @@ blurred (TandemParameterSet *set, double fidelity, TandemOutcome *outcome)
   work += fidelity;
 }
 
-/* Poor ones are stopped: much less work, the same candidates with any number of workers, and the best
- * one went all the way. */
+/* Poor ones are stopped: much less work, the same candidates with any number of workers, and the
+ * best one went all the way. */
 static void
 test_halving (void)
 {

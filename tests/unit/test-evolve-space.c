@@ -163,9 +163,11 @@ test_bad_json (void)
     { "{\"parameters\": [{\"name\": \"a\", \"type\": \"categorical\", \"values\": [true]}]}",
       "parameters[0].values: element 0 is neither text nor a whole number" },
     { "{\"parameters\": [{\"name\": \"a\", \"type\": \"categorical\", \"values\": [\"x\"]},"
-      "{\"name\": \"b\", \"type\": \"real\", \"low\": 0, \"high\": 1, \"when\": {\"a\": [\"y\"]}}]}",
+      "{\"name\": \"b\", \"type\": \"real\", \"low\": 0, \"high\": 1, "
+      "\"when\": {\"a\": [\"y\"]}}]}",
       "parameters[1].when: b: \"a\" is never \"y\"" },
-    { "{\"parameters\": [{\"name\": \"b\", \"type\": \"real\", \"low\": 0, \"high\": 1, \"when\": []}]}",
+    { "{\"parameters\": [{\"name\": \"b\", \"type\": \"real\", \"low\": 0, \"high\": 1, "
+      "\"when\": []}]}",
       "parameters[0].when: is no object of one member" },
   };
   guint i;
