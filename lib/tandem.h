@@ -34,6 +34,7 @@
 #include "stream/tandem-rows.h"
 #include "stream/tandem-training-events.h"
 
+#include "text/tandem-data-table.h"
 #include "text/tandem-review-reader.h"
 #include "text/tandem-tokenizer.h"
 #include "net/tandem-advertiser.h"

@@ -107,6 +107,9 @@ TANDEM_API
 GArray *tandem_ngram_hash_text (const char *text, gssize length, guint order);
 
 TANDEM_API
+GArray *tandem_ngram_hash_words (const char *text, gssize length);
+
+TANDEM_API
 guint64 tandem_ngram_identify_text (const char *text, gssize length);
 
 TANDEM_API

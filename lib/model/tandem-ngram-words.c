@@ -89,6 +89,37 @@ get_break (const guint8 *p, const guint8 *end)
   return 0;
 }
 
+/* Adds the n-grams of a text, as they come. */
+static void
+collect (GArray *hashes, const char *text, gssize length, guint order)
+{
+  const guint8 *p = (const guint8 *) text;
+  const guint8 *end = length == 0 ? p : p + (length < 0 ? strlen (text) : (gsize) length);
+  Collector self = { .hashes = hashes, .order = order, .word = FNV_OFFSET };
+
+  while (p < end) {
+    guint skip = *p == '<' ? get_break (p, end) : 0;
+    gunichar c;
+
+    if (skip > 0) {
+      end_word (&self);
+      p += skip;
+      continue;
+    }
+    p += tandem_unicode_decode (p, end, &c) & ~TANDEM_UNICODE_INVALID;
+    if (tandem_unicode_is_space (c) || tandem_unicode_is_control (c)) {
+      end_word (&self);
+    } else if (tandem_unicode_is_punctuation (c)) {
+      end_word (&self);
+      put (&self, c);
+      end_word (&self);
+    } else {
+      put (&self, tandem_unicode_lower (c));
+    }
+  }
+  end_word (&self);
+}
+
 static int
 compare (const void *a, const void *b)
 {
@@ -113,38 +144,13 @@ GArray *
 tandem_ngram_hash_text (const char *text, gssize length, guint order)
 {
   GArray *hashes = g_array_new (FALSE, FALSE, sizeof (guint64));
-  const guint8 *p = (const guint8 *) text;
-  const guint8 *end;
-  Collector self = { .hashes = hashes, .order = order, .word = FNV_OFFSET };
   guint64 *all;
   gsize n = 0, i;
 
   g_return_val_if_fail (text != NULL || length == 0, hashes);
   g_return_val_if_fail (order >= 1 && order <= TANDEM_NGRAM_MAX_ORDER, hashes);
 
-  end = length == 0 ? p : p + (length < 0 ? strlen (text) : (gsize) length);
-  while (p < end) {
-    guint skip = *p == '<' ? get_break (p, end) : 0;
-    gunichar c;
-
-    if (skip > 0) {
-      end_word (&self);
-      p += skip;
-      continue;
-    }
-    p += tandem_unicode_decode (p, end, &c) & ~TANDEM_UNICODE_INVALID;
-    if (tandem_unicode_is_space (c) || tandem_unicode_is_control (c)) {
-      end_word (&self);
-    } else if (tandem_unicode_is_punctuation (c)) {
-      end_word (&self);
-      put (&self, c);
-      end_word (&self);
-    } else {
-      put (&self, tandem_unicode_lower (c));
-    }
-  }
-  end_word (&self);
-
+  collect (hashes, text, length, order);
   all = (guint64 *) (gpointer) hashes->data;
   if (hashes->len > 0)
     qsort (all, hashes->len, sizeof *all, compare);
@@ -152,6 +158,27 @@ tandem_ngram_hash_text (const char *text, gssize length, guint order)
     if (n == 0 || all[n - 1] != all[i])
       all[n++] = all[i];
   g_array_set_size (hashes, n);
+  return hashes;
+}
+
+/**
+ * tandem_ngram_hash_words:
+ * @text: UTF-8 text
+ * @length: bytes of @text, or -1 when a zero byte ends it
+ *
+ * Finds the words of a text in their order, as tandem_ngram_hash_text() sees them. Any thread may
+ * call this.
+ *
+ * Returns: (transfer full) (element-type guint64): the hash of each word
+ */
+GArray *
+tandem_ngram_hash_words (const char *text, gssize length)
+{
+  GArray *hashes = g_array_new (FALSE, FALSE, sizeof (guint64));
+
+  g_return_val_if_fail (text != NULL || length == 0, hashes);
+
+  collect (hashes, text, length, 1);
   return hashes;
 }
 

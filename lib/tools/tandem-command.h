@@ -35,6 +35,7 @@ extern const TandemCommand tandem_command_quantize;
 extern const TandemCommand tandem_command_run;
 extern const TandemCommand tandem_command_split;
 extern const TandemCommand tandem_command_train;
+extern const TandemCommand tandem_command_tune;
 
 /* Takes the options out of @args. @usage is what follows the options in the
  * usage line, @description what stands below the options. Returns FALSE when the

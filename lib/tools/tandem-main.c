@@ -25,6 +25,7 @@ static const TandemCommand *const commands[] = {
   &tandem_command_run,
   &tandem_command_split,
   &tandem_command_train,
+  &tandem_command_tune,
 };
 
 static const TandemCommand *

@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='doctor fit inspect key merge node plan profile quantize run split train help'
+  local commands='doctor fit inspect key merge node plan profile quantize run split train tune help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -13,6 +13,12 @@ _tandem ()
     --epochs --batch --micro-batch --max-length --truncation-side --learning-rate --warmup
     --decay --weight-decay --max-norm --label-smoothing --dropout --seed --stages
     --schedule --half --patience --keep --evaluate-every --checkpoint-every --metrics --split
+    --help'
+
+  local tune='
+    --model --algorithm --output --resume --data --exclude --holdout --table --class --ignore
+    --folds --select-columns --from --space --set --weights --bound --objective --evaluations
+    --time --target --population --rungs --workers --timeout --seed --test --split --baseline
     --help'
 
   local fit='
@@ -97,6 +103,24 @@ _tandem ()
       --max-loss) return ;;
     esac
   fi
+  if [ "${COMP_WORDS[1]}" = tune ]; then
+    case $prev in
+      -m|--model) mapfile -t COMPREPLY < <(compgen -W 'ann cnn svm bert' -- "$cur"); return ;;
+      -a|--algorithm)
+        mapfile -t COMPREPLY < <(compgen -W 'random ga pso dwpso bat cuckoo pso-cs pso-ga
+          pso-adam' -- "$cur")
+        return ;;
+      -O|--objective)
+        mapfile -t COMPREPLY < <(compgen -W 'accuracy mse mse-cross-entropy bytes multiply-adds
+          milliseconds' -- "$cur")
+        return ;;
+      -t|--table|-s|--space|--test)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return ;;
+      -n|--evaluations|-k|--folds|-p|--population|-j|--workers|--set|--class|--ignore) return ;;
+    esac
+  fi
   case $prev in
     --precision) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16' -- "$cur"); return ;;
     -l|--layers|-n|--name|--days) return ;;
@@ -121,6 +145,10 @@ _tandem ()
   esac
   if [ "${COMP_WORDS[1]}" = train ]; then
     mapfile -t COMPREPLY < <(compgen -W "$train" -- "$cur")
+    return
+  fi
+  if [ "${COMP_WORDS[1]}" = tune ]; then
+    mapfile -t COMPREPLY < <(compgen -W "$tune" -- "$cur")
     return
   fi
   if [ "${COMP_WORDS[1]}" = fit ]; then

@@ -96,6 +96,23 @@ test_hashes (void)
   g_assert_true (has ("a\xff", -1, 1, "a\xef\xbf\xbd"));
 }
 
+/* As they come, and as often. */
+static void
+test_words (void)
+{
+  static const char *const expected[] = { "one", "two", ",", "one", "a" };
+  g_autoptr (GArray) hashes = tandem_ngram_hash_words ("One two,<br />ONE\na", -1);
+  g_autoptr (GArray) part = tandem_ngram_hash_words ("one two", 3);
+  g_autoptr (GArray) none = tandem_ngram_hash_words (NULL, 0);
+  guint i;
+
+  g_assert_cmpuint (hashes->len, ==, G_N_ELEMENTS (expected));
+  for (i = 0; i < hashes->len; i++)
+    g_assert_cmpuint (g_array_index (hashes, guint64, i), ==, hash_word (expected[i]));
+  g_assert_cmpuint (part->len, ==, 1);
+  g_assert_cmpuint (none->len, ==, 0);
+}
+
 static TandemSafetensors *
 save_and_open (TandemNgramClassifier *classifier, const char *path)
 {
@@ -378,6 +395,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/ngram/hashes", test_hashes);
+  g_test_add_func ("/ngram/words", test_words);
   g_test_add_data_func ("/ngram/fit/nb", GINT_TO_POINTER (TANDEM_NGRAM_NB), test_fit);
   g_test_add_data_func ("/ngram/fit/tfidf", GINT_TO_POINTER (TANDEM_NGRAM_TFIDF), test_fit);
   g_test_add_data_func ("/ngram/fit/binary", GINT_TO_POINTER (TANDEM_NGRAM_BINARY), test_fit);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* tandem tune: a search for the best classifier. */
+
+#include "config.h"
+
+#include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <glib/gstdio.h>
+
+#include "tandem-command.h"
+#include "tandem-tune-command.h"
+#include "tandem-tune-result.h"
+
+/* A folder that holds nothing of another search, unless that is to go on. One that came to no
+ * candidate is none. */
+static gboolean
+prepare_output (const TuneOptions *options, GError **error)
+{
+  g_autofree char *state = g_build_filename (options->output, "search.json", NULL);
+  g_autofree char *result = g_build_filename (options->output, TUNE_RESULT_FILE, NULL);
+
+  if (g_mkdir_with_parents (options->output, 0777) != 0) {
+    int code = errno;
+
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "%s: %s", options->output,
+                 g_strerror (code));
+    return FALSE;
+  }
+  if (options->resume)
+    return TRUE;
+  if (g_file_test (state, G_FILE_TEST_EXISTS) || g_file_test (result, G_FILE_TEST_EXISTS)) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS,
+                 _("%s holds a search; --resume goes on with it, or give another folder"),
+                 options->output);
+    return FALSE;
+  }
+  return tune_options_save (options, error);
+}
+
+static int
+run (char **args)
+{
+  g_auto (TuneOptions) options = { 0 };
+  g_autoptr (GCancellable) cancellable = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean ok;
+  int status;
+
+  if (!tune_options_parse (&options, args, &status))
+    return status;
+  if (options.is_worker)
+    return tune_run_worker (&options, NULL, &error) ? TANDEM_EXIT_OK
+                                                    : tandem_command_failed (error);
+  cancellable = tandem_command_catch_signals ();
+  if (!prepare_output (&options, &error))
+    ok = FALSE;
+  else if (options.weights)
+    ok = tune_run_weights (&options, cancellable, &error);
+  else
+    ok = tune_run_search (&options, cancellable, &error);
+  return ok ? TANDEM_EXIT_OK : tandem_command_failed (error);
+}
+
+const TandemCommand tandem_command_tune = {
+  .name = "tune",
+  .summary = N_("Search for the best classifier of reviews or of a table"),
+  .run = run,
+};

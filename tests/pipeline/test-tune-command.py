@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""tandem tune, with reviews and tables that are made up."""
+
+import json
+import os
+import random
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import xml.etree.ElementTree
+
+import tap
+
+TOOL = os.environ['TANDEM_TEST_TOOL']
+FOLDER = tempfile.mkdtemp(prefix='tandem-tune-')
+WORDS = [a + b + c for a in 'bdfgklmnprst' for b in 'aeiou' for c in 'nrs']
+
+
+def path(*names):
+    return os.path.join(FOLDER, *names)
+
+
+def write(name, text):
+    with open(path(name), 'w', encoding='utf-8') as file:
+        file.write(text)
+    return path(name)
+
+
+def make_text(chance, label):
+    words = [chance.choice(WORDS[16:]) for _ in range(chance.randint(3, 20))]
+    for _ in range(2):
+        words.insert(chance.randint(0, len(words)), chance.choice(WORDS[8 * label:][:8]))
+    return ' '.join(words)
+
+
+def make_tsv(name, n, seed):
+    chance = random.Random(seed)
+    rows = []
+    for _ in range(n):
+        label = int(chance.random() < 0.5)
+        rows.append('%s\t%s\n' % (('neg', 'pos')[label], make_text(chance, label)))
+    return write(name, ''.join(rows))
+
+
+def make_table(name, n, seed):
+    """Two columns that tell three classes, two that do not, and some that are missing."""
+    chance = random.Random(seed)
+    rows = ['@relation made', *('@attribute x%d real' % i for i in range(4)),
+            '@attribute class {a,b,c}', '@data']
+    for i in range(n):
+        kind = i % 3
+        numbers = [chance.gauss((0, 2, 0)[kind], 0.6), chance.gauss((0, 0, 2)[kind], 0.6),
+                   chance.gauss(0, 1), chance.gauss(0, 1)]
+        texts = ['%.3f' % x if chance.random() > 0.02 else '?' for x in numbers]
+        rows.append(','.join(texts + ['abc'[kind]]))
+    return write(name, '\n'.join(rows) + '\n')
+
+
+DATA = make_tsv('reviews.tsv', 400, 3)
+TEST = make_tsv('test.tsv', 100, 4)
+TABLE = make_table('table.arff', 120, 5)
+SPACE = 'cost=log(0.1,10); ngrams=integer(1,2)'
+
+
+def run(*args, timeout=300):
+    process = subprocess.run([TOOL, *args], capture_output=True, timeout=timeout, check=False)
+    return process.returncode, process.stdout.decode(), process.stderr.decode()
+
+
+def run_well(*args):
+    status, out, errors = run(*args)
+    assert status == 0 and errors == '', (args, status, out, errors)
+    return out
+
+
+def read_result(folder):
+    with open(path(folder, 'result.json'), encoding='utf-8') as file:
+        return json.load(file)
+
+
+def read_log(folder, name='search.jsonl'):
+    with open(path(folder, name), encoding='utf-8') as file:
+        return [json.loads(line) for line in file]
+
+
+def forget_time(lines):
+    """What does not depend on the machine, by number."""
+    for line in lines:
+        line.pop('seconds')
+        line.get('metrics', {}).pop('fit-seconds', None)
+    return sorted(lines, key=lambda line: line['trial'])
+
+
+@tap.case('finds options of each model')
+def test_models():
+    for model, more in (('svm', ['--space', SPACE]),
+                        ('ann', ['--space', 'learning-rate=log(0.003,0.03); hidden-1=integer(0,8)',
+                                 '--set', 'min-texts=2', '--set', 'epochs=3']),
+                        ('cnn', ['--space', 'filters=integer(2,6); widths={1,1+2}', '--set',
+                                 'embedding-size=8', '--set', 'learning-rate=0.02'])):
+        out = run_well('tune', '--model', model, '--data', DATA, '--test', TEST, '--holdout', '0.2',
+                       '--evaluations', '5', '--output', path(model), *more)
+        assert float(re.search(r'^([0-9.]+) % of 100 test', out, re.M).group(1)) > 70, out
+        result = read_result(model)
+        lines = read_log(model)
+        assert result['search']['evaluations'] == len(lines) == 5, result
+        best = min(line['values'][0] for line in lines)
+        assert result['search']['best']['values'] == [best], result
+        assert result['test']['accuracy'] > 0.7
+        assert os.path.getsize(path(model, 'model.classifier')) > 0
+
+
+@tap.case('each algorithm, with two workers as with one')
+def test_algorithms():
+    _, _, errors = run('tune', '--algorithm', 'oracle', '--model', 'svm', '--table', TABLE,
+                       '--output', path('x'))
+    assert '--algorithm' in errors, errors
+    names = re.search(r'Algorithms: (.*)\.', run_well('tune', '--help')).group(1).split(', ')
+    assert {'random', 'ga', 'pso', 'dwpso', 'bat', 'cuckoo', 'pso-cs', 'pso-ga',
+            'pso-adam'} <= set(names), names
+    for name in names:
+        found = []
+        for workers in ('1', '2'):
+            folder = 'algorithm-%s-%s' % (name, workers)
+            run_well('tune', '--model', 'svm', '--algorithm', name, '--table', TABLE, '--folds',
+                     '3', '--evaluations', '12', '--workers', workers, '--output', path(folder))
+            found.append(forget_time(read_log(folder)))
+        assert found[0] == found[1], name
+        assert len(found[0]) == 12, (name, len(found[0]))
+
+
+@tap.case('two measures, columns and a baseline')
+def test_front():
+    status, out, errors = run(
+        'tune', '--model', 'ann', '--table', TABLE, '--select-columns', '--objective',
+        'accuracy,bytes', '--algorithm', 'ga', '--evaluations', '30', '--folds', '3', '--space',
+        'hidden-1=integer(2,8)', '--set', 'epochs=20', '--baseline', '--output', path('front'))
+    assert status == 0, (out, errors)
+    result = read_result('front')
+    front = [one['values'] for one in result['search']['front']]
+    assert len(front) >= 2, front
+    for one in front:
+        for other in front:
+            assert one == other or one[0] < other[0] or one[1] < other[1], front
+    for name in ('convergence.svg', 'importance.svg', 'front.svg'):
+        assert xml.etree.ElementTree.parse(path('front', name)).getroot().tag.endswith('svg'), name
+    assert 'column-4' in result['search']['best']['parameters'], result
+    assert result['baseline']['evaluations'] == 30, result
+
+
+@tap.case('weights themselves')
+def test_weights():
+    run_well('tune', '--model', 'ann', '--weights', '--table', TABLE, '--folds', '3', '--set',
+             'hidden-1=0', '--algorithm', 'pso', '--evaluations', '600', '--baseline', '--output',
+             path('weights'))
+    result = read_result('weights')
+    assert len(result['held-out-searches']) == 3, result
+    assert result['held-out']['accuracy'] > 0.8, result
+    assert result['held-out-searches'][0]['weights'] == 15, result
+    run_well('tune', '--model', 'ann', '--weights', '--data', DATA, '--algorithm', 'pso-adam',
+             '--set', 'hidden-1=0', '--set', 'max-features=60', '--set', 'ngrams=1',
+             '--evaluations', '200', '--output', path('words'))
+    assert read_result('words')['held-out']['accuracy'] > 0.6
+    assert os.path.exists(path('words', 'model.classifier'))
+
+
+@tap.case('goes on after it was killed, and ends as if it had not been')
+def test_resume():
+    args = ['tune', '--model', 'svm', '--data', DATA, '--algorithm', 'pso', '--evaluations', '25',
+            '--space', SPACE, '--output']
+    run_well(*args, path('whole'))
+    for name, number in (('killed', signal.SIGKILL), ('stopped', signal.SIGINT)):
+        process = subprocess.Popen([TOOL, *args, path(name)], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        process.stdout.readline()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode != 0, (name, errors)
+        run_well('tune', '--resume', '--workers', '2', '--output', path(name))
+        assert forget_time(read_log(name)) == forget_time(read_log('whole')), name
+        for file in ('model.classifier',):
+            with open(path(name, file), 'rb') as one, open(path('whole', file), 'rb') as other:
+                assert one.read() == other.read(), (name, file)
+    # The same words, and others.
+    run_well(*args, path('whole'), '--resume')
+    status, _, errors = run('tune', '--resume', '--output', path('whole'), '--seed', '7')
+    assert status == 2 and '--seed=7' in errors, errors
+    status, _, errors = run(*args, path('whole'))
+    assert status == 1 and '--resume' in errors, errors
+
+
+@tap.case('a transformer, with its stages')
+def test_bert():
+    tap.need_model()
+    run_well('tune', '--model', 'bert', '--from', tap.MODEL, '--data', make_tsv('few.tsv', 40, 6),
+             '--holdout', '0.3', '--space', 'learning-rate=log(1e-5,1e-3)', '--set', 'epochs=1',
+             '--set', 'max-length=16', '--evaluations', '2', '--split', '0-0,1-', '--output',
+             path('bert'))
+    for name in ('model/config.json', 'model/model.safetensors', 'model-layers-0-0.safetensors',
+                 'model-layers-1-1.safetensors'):
+        assert os.path.exists(path('bert', name)), name
+
+
+@tap.case('documented commands')
+def test_documented():
+    with open(os.path.join(tap.ROOT, 'docs', 'tuning.md'), encoding='utf-8') as file:
+        blocks = re.findall(r'^```sh\n(.*?)^```', file.read(), re.M | re.S)
+    commands = [line for block in blocks for line in block.splitlines()
+                if line.startswith('tandem tune')]
+    assert len(commands) >= 6, commands
+    os.mkdir(path('documented'))
+    for command in commands:
+        args = shlex.split(command)[1:]
+        args = [{'aclImdb': DATA, 'iris.arff': TABLE}.get(arg, arg) for arg in args]
+        # As they are, but not for as long.
+        if '--evaluations' in args:
+            args[args.index('--evaluations') + 1] = '3'
+        elif '--resume' not in args:
+            args += ['--evaluations', '3']
+        process = subprocess.run([TOOL, *args], cwd=path('documented'), capture_output=True,
+                                 timeout=300, check=False)
+        assert process.returncode == 0, (command, process.stderr.decode())
+
+
+@tap.case('candidates that fail, and data that is wrong')
+def test_wrong():
+    status, out, errors = run('tune', '--model', 'svm', '--table', TABLE, '--select-columns',
+                              '--space', 'cost=log(0.1,10)', '--evaluations', '60', '--algorithm',
+                              'random', '--folds', '2', '--output', path('failing'))
+    # Of 16 choices of columns one has none: it fails, and the search goes on.
+    assert status == 0 and 'left out' in errors, (out, errors)
+    assert read_result('failing')['search']['failures'] > 0
+    bad = write('bad.arff', '@attribute x real\n@attribute y {a,b}\n@data\n1,a\n2,c\n')
+    for args, status, words in [
+            ([], 2, '--model'), (['--model', 'tree'], 2, '--model'),
+            (['--model', 'svm'], 2, '--data'),
+            (['--model', 'svm', '--data', DATA, '--table', TABLE], 2, '--table'),
+            (['--model', 'cnn', '--table', TABLE], 2, '--model'),
+            (['--model', 'bert', '--data', DATA], 2, '--from'),
+            (['--model', 'svm', '--data', DATA, '--objective', 'beauty'], 2, 'beauty'),
+            (['--model', 'svm', '--data', DATA, '--objective', 'mse,bytes,accuracy'], 2, '3'),
+            (['--model', 'svm', '--data', DATA, '--evaluations', '0'], 2, '--evaluations'),
+            (['--model', 'svm', '--data', DATA, '--weights'], 2, '--weights'),
+            (['--model', 'svm', '--data', DATA, '--set', 'cost'], 2, '--set=cost'),
+            (['--model', 'svm', '--data', DATA, '--set', 'cost=-1'], 1, 'cost'),
+            (['--model', 'svm', '--data', DATA, '--space', 'cost=log(1,'], 1, 'line 1'),
+            (['--model', 'svm', '--data', DATA, '--space', 'colour={red,blue}'], 1, 'colour'),
+            (['--model', 'svm', '--table', bad], 1, 'line 5'),
+            (['--model', 'svm', '--table', TABLE, '--class', 'none'], 1, 'none'),
+            (['--model', 'svm', '--data', path('absent.tsv')], 1, 'absent.tsv')]:
+        result, out, errors = run('tune', *args, '--output', path('wrong'))
+        assert result == status and words in errors, (args, result, out, errors)
+
+
+try:
+    tap.run()
+finally:
+    shutil.rmtree(FOLDER, ignore_errors=True)
