@@ -4,6 +4,7 @@
 #include <gio/gio.h>
 
 #include "tandem-export.h"
+#include "tensor/tandem-sparse-tensor.h"
 #include "tensor/tandem-tensor.h"
 #include "text/tandem-tokenizer.h"
 
@@ -148,6 +149,9 @@ TandemTokenizer *tandem_model_get_tokenizer (TandemModel *self, GError **error);
 
 TANDEM_API
 TandemTensor *tandem_model_get_tensor (TandemModel *self, const char *name, GError **error);
+
+TANDEM_API
+TandemSparseTensor *tandem_model_get_sparse_tensor (TandemModel *self, const char *name);
 
 TANDEM_API
 char **tandem_model_list_tensors (TandemModel *self);

@@ -22,8 +22,13 @@ get_size (TandemModel *model, const TandemModelSpec *spec, TandemPrecision preci
   guint64 n = spec->shape[0] * (spec->n_dims > 1 ? spec->shape[1] : 1);
 
   if (g_str_equal (spec->name, WORD_EMBEDDINGS)) {
-    g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, spec->name, NULL);
+    g_autoptr (TandemSparseTensor) sparse = tandem_model_get_sparse_tensor (model, spec->name);
+    g_autoptr (TandemTensor) tensor = NULL;
 
+    /* Mask, values, and an index of an eighth of the mask. */
+    if (sparse != NULL)
+      return tandem_sparse_tensor_get_n_bytes (sparse) + n / 64;
+    tensor = tandem_model_get_tensor (model, spec->name, NULL);
     return n * (tensor != NULL ? tandem_dtype_get_size (tandem_tensor_get_dtype (tensor)) : 4);
   }
   if (precision == TANDEM_PRECISION_BF16 && spec->n_dims == 2 &&

@@ -232,7 +232,7 @@ test_metadata (Fixture *fixture, gconstpointer data)
     const char *value;          /* NULL: removed */
     int code;
   } changes[] = {
-    { "tandem.version", "2", TANDEM_MODEL_ERROR_VERSION },
+    { "tandem.version", "3", TANDEM_MODEL_ERROR_VERSION },
     { "tandem.version", "0", TANDEM_MODEL_ERROR_CONFIG },
     { "tandem.version", "1.0", TANDEM_MODEL_ERROR_CONFIG },
     { "tandem.version", "", TANDEM_MODEL_ERROR_CONFIG },
