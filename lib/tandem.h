@@ -14,6 +14,7 @@
 #include "model/tandem-ngram-classifier.h"
 
 #include "prune/tandem-prune.h"
+#include "prune/tandem-structure.h"
 
 #include "place/tandem-cost.h"
 #include "place/tandem-device.h"

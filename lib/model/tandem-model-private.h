@@ -55,6 +55,14 @@ char *tandem_model_config_to_canonical (const TandemModelConfig *config);
 gboolean tandem_model_config_load (TandemModelConfig *config, const char *path, char **text,
                                    GError **error);
 
+guint tandem_model_config_get_heads (const TandemModelConfig *config, guint layer);
+guint tandem_model_config_get_intermediate (const TandemModelConfig *config, guint layer);
+
+/* tandem-model-config-layers.c */
+gboolean tandem_model_config_parse_layers (TandemModelConfig *config, gpointer object,
+                                           const char *file, GError **error);
+void tandem_model_config_append_layers (const TandemModelConfig *config, GString *text);
+
 /* tandem-model-json.c */
 char *tandem_model_read_text (const char *path, gsize *length, GError **error);
 gpointer tandem_model_parse_json (const char *text, const char *file, GError **error);

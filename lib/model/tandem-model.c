@@ -280,6 +280,34 @@ tandem_model_get_config (TandemModel *self)
 }
 
 /**
+ * tandem_model_get_n_heads:
+ * @self: a model
+ * @layer: a layer
+ *
+ * Returns: how many attention heads the layer has
+ */
+guint
+tandem_model_get_n_heads (TandemModel *self, guint layer)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self) && layer < self->config.n_layers, 0);
+  return tandem_model_config_get_heads (&self->config, layer);
+}
+
+/**
+ * tandem_model_get_intermediate_size:
+ * @self: a model
+ * @layer: a layer
+ *
+ * Returns: the width inside its feed-forward block, in elements
+ */
+guint
+tandem_model_get_intermediate_size (TandemModel *self, guint layer)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self) && layer < self->config.n_layers, 0);
+  return tandem_model_config_get_intermediate (&self->config, layer);
+}
+
+/**
  * tandem_model_get_config_text:
  * @self: a model
  *

@@ -127,7 +127,7 @@ test_first_row_attention (gconstpointer isa)
     tandem_reference_linear (x, length, width, width, wk, bk, keys);
     tandem_reference_linear (x, length, width, width, wv, bv, values);
     tandem_reference_attention (queries, keys, values, width, length, heads, size, expected);
-    kernels->first_row_attention (x, length, width, heads, q, wk, wv, bv, out, scratch);
+    kernels->first_row_attention (x, length, width, heads, width / heads, q, wk, wv, bv, out, scratch);
     g_assert_cmpfloat (nmse (out, expected, width), <, 1e-11);
   }
 }
