@@ -60,6 +60,11 @@ TandemMasks *tandem_prune_magnitude (GHashTable *tensors, TandemPruneTargets tar
                                      TandemPruneScope scope, double sparsity, GError **error);
 
 TANDEM_API
+gboolean tandem_prune_vocabulary (TandemModel *model, const guint8 *used,
+                                  TandemTokenizer **tokenizer, char **config_text,
+                                  GHashTable **tensors, TandemMasks **masks, GError **error);
+
+TANDEM_API
 double tandem_prune_schedule (double initial, double final, double progress);
 
 TANDEM_API

@@ -395,6 +395,7 @@ tandem_model_export (TandemModel *self, const char *config_text, GHashTable *ten
  * @config_text: (nullable): as for tandem_model_export()
  * @tensors: (element-type utf8 TandemTensor): as for tandem_model_export()
  * @masks: the tensors of which are stored sparse; what they do not keep is zero in @tensors
+ * @tokenizer: (nullable): whose vocabulary is to be written, or %NULL for that of @self, with its files
  * @dtype: as for tandem_model_export()
  * @folder: (type filename): where to write
  * @flags: what may be replaced, and how tensors are written
@@ -409,21 +410,24 @@ tandem_model_export (TandemModel *self, const char *config_text, GHashTable *ten
  */
 gboolean
 tandem_model_export_sparse (TandemModel *self, const char *config_text, GHashTable *tensors,
-                            TandemMasks *masks, TandemDtype dtype, const char *folder,
-                            TandemModelExportFlags flags, GCancellable *cancellable,
-                            GError **error)
+                            TandemMasks *masks, TandemTokenizer *tokenizer, TandemDtype dtype,
+                            const char *folder, TandemModelExportFlags flags,
+                            GCancellable *cancellable, GError **error)
 {
-  g_autoptr (TandemTokenizer) tokenizer = NULL;
+  g_autoptr (TandemTokenizer) own = NULL;
 
   g_return_val_if_fail (TANDEM_IS_MODEL (self), FALSE);
   g_return_val_if_fail (tensors != NULL && masks != NULL && folder != NULL, FALSE);
   g_return_val_if_fail (dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16, FALSE);
 
-  tokenizer = tandem_model_get_tokenizer (self, error);
-  return tokenizer != NULL &&
-         write_folder (config_text != NULL ? config_text : self->config_text, tokenizer,
-                       self->folder, tensors, masks, NULL, dtype, folder, flags, cancellable,
-                       error);
+  if (tokenizer == NULL) {
+    own = tandem_model_get_tokenizer (self, error);
+    if (own == NULL)
+      return FALSE;
+  }
+  return write_folder (config_text != NULL ? config_text : self->config_text,
+                       own != NULL ? own : tokenizer, own != NULL ? self->folder : NULL, tensors,
+                       masks, NULL, dtype, folder, flags, cancellable, error);
 }
 
 /**

@@ -38,7 +38,8 @@ gboolean tandem_model_export (TandemModel *self, const char *config_text, GHashT
 
 TANDEM_API
 gboolean tandem_model_export_sparse (TandemModel *self, const char *config_text,
-                                     GHashTable *tensors, TandemMasks *masks, TandemDtype dtype,
+                                     GHashTable *tensors, TandemMasks *masks,
+                                     TandemTokenizer *tokenizer, TandemDtype dtype,
                                      const char *folder, TandemModelExportFlags flags,
                                      GCancellable *cancellable, GError **error);
 

@@ -32,8 +32,8 @@ tandem_test_export (TandemModel *source, const char *config_text, GHashTable *te
   TandemModel *model;
 
   if (masks != NULL)
-    tandem_model_export_sparse (source, config_text, tensors, masks, TANDEM_DTYPE_F32, folder,
-                                flags, NULL, &error);
+    tandem_model_export_sparse (source, config_text, tensors, masks, NULL, TANDEM_DTYPE_F32,
+                                folder, flags, NULL, &error);
   else
     tandem_model_export (source, config_text, tensors, NULL, TANDEM_DTYPE_F32, folder, flags,
                          NULL, &error);
