@@ -20,6 +20,7 @@ static const TandemCommand *const commands[] = {
   &tandem_command_node,
   &tandem_command_plan,
   &tandem_command_profile,
+  &tandem_command_prune,
   &tandem_command_split,
   &tandem_command_train,
 };

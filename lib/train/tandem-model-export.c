@@ -396,6 +396,7 @@ tandem_model_export (TandemModel *self, const char *config_text, GHashTable *ten
  * @tensors: (element-type utf8 TandemTensor): as for tandem_model_export()
  * @masks: the tensors of which are stored sparse; what they do not keep is zero in @tensors
  * @tokenizer: (nullable): whose vocabulary is to be written, or %NULL for that of @self, with its files
+ * @labels: (nullable) (array zero-terminated=1): as for tandem_model_export()
  * @dtype: as for tandem_model_export()
  * @folder: (type filename): where to write
  * @flags: what may be replaced, and how tensors are written
@@ -410,8 +411,9 @@ tandem_model_export (TandemModel *self, const char *config_text, GHashTable *ten
  */
 gboolean
 tandem_model_export_sparse (TandemModel *self, const char *config_text, GHashTable *tensors,
-                            TandemMasks *masks, TandemTokenizer *tokenizer, TandemDtype dtype,
-                            const char *folder, TandemModelExportFlags flags,
+                            TandemMasks *masks, TandemTokenizer *tokenizer,
+                            const char *const *labels, TandemDtype dtype, const char *folder,
+                            TandemModelExportFlags flags,
                             GCancellable *cancellable, GError **error)
 {
   g_autoptr (TandemTokenizer) own = NULL;
@@ -427,7 +429,7 @@ tandem_model_export_sparse (TandemModel *self, const char *config_text, GHashTab
   }
   return write_folder (config_text != NULL ? config_text : self->config_text,
                        own != NULL ? own : tokenizer, own != NULL ? self->folder : NULL, tensors,
-                       masks, NULL, dtype, folder, flags, cancellable, error);
+                       masks, labels, dtype, folder, flags, cancellable, error);
 }
 
 /**

@@ -39,7 +39,8 @@ gboolean tandem_model_export (TandemModel *self, const char *config_text, GHashT
 TANDEM_API
 gboolean tandem_model_export_sparse (TandemModel *self, const char *config_text,
                                      GHashTable *tensors, TandemMasks *masks,
-                                     TandemTokenizer *tokenizer, TandemDtype dtype,
+                                     TandemTokenizer *tokenizer,
+                                     const char *const *labels, TandemDtype dtype,
                                      const char *folder, TandemModelExportFlags flags,
                                      GCancellable *cancellable, GError **error);
 

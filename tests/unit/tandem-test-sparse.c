@@ -32,7 +32,7 @@ tandem_test_export (TandemModel *source, const char *config_text, GHashTable *te
   TandemModel *model;
 
   if (masks != NULL)
-    tandem_model_export_sparse (source, config_text, tensors, masks, NULL, TANDEM_DTYPE_F32,
+    tandem_model_export_sparse (source, config_text, tensors, masks, NULL, NULL, TANDEM_DTYPE_F32,
                                 folder, flags, NULL, &error);
   else
     tandem_model_export (source, config_text, tensors, NULL, TANDEM_DTYPE_F32, folder, flags,

@@ -24,9 +24,9 @@ prune (TandemModel *model, GPtrArray *texts, const char *folder)
     tandem_tokenizer_mark_used (tokenizer, g_ptr_array_index (texts, i), -1, used);
   tandem_prune_vocabulary (model, used, &smaller, &config, &tensors, &masks, &error);
   g_assert_no_error (error);
-  tandem_model_export_sparse (model, config, tensors, masks, smaller, TANDEM_DTYPE_F32, folder,
-                              TANDEM_MODEL_EXPORT_REPLACE | TANDEM_MODEL_EXPORT_KEEP_DTYPES, NULL,
-                              &error);
+  tandem_model_export_sparse (model, config, tensors, masks, smaller, NULL, TANDEM_DTYPE_F32,
+                              folder, TANDEM_MODEL_EXPORT_REPLACE | TANDEM_MODEL_EXPORT_KEEP_DTYPES,
+                              NULL, &error);
   g_assert_no_error (error);
   pruned = tandem_model_open (folder, NULL, &error);
   g_assert_no_error (error);
