@@ -110,12 +110,30 @@ tandem_bert_embeddings_free (TandemBertEmbeddings *self)
 /* Rows of sparse words that are expanded at once. */
 #define EXPANDED_ROWS 32
 
+/* Rows begin with a byte of the mask where their width is a multiple of 8, as it nearly always is. */
+static void
+expand_row (const TandemBertEmbeddings *self, guint64 id, gsize size, gpointer out)
+{
+  guint64 first = id * self->width;
+  const guint8 *mask, *values;
+
+  if (self->width % 8 != 0) {
+    tandem_sparse_tensor_expand (self->sparse, first, self->width, out);
+    return;
+  }
+  mask = tandem_tensor_get_data (tandem_sparse_tensor_get_mask (self->sparse), NULL);
+  values = tandem_tensor_get_data (tandem_sparse_tensor_get_values (self->sparse), NULL);
+  self->kernels->expand (mask + first / 8, self->width,
+                         values + size * tandem_sparse_tensor_count_before (self->sparse, first),
+                         size, out);
+}
+
 /* As the kernel does with dense words, over as many rows as are expanded. */
 static void
 embed_sparse (const TandemBertEmbeddings *self, const gint32 *ids, guint n, float *out,
               TandemBertWorkspace *ws)
 {
-  gsize row_size = self->width * (self->dtype == TANDEM_ROWS_F32 ? 4 : 2);
+  gsize size = self->dtype == TANDEM_ROWS_F32 ? 4 : 2;
   gint32 order[EXPANDED_ROWS];
   guint first, i;
 
@@ -126,8 +144,8 @@ embed_sparse (const TandemBertEmbeddings *self, const gint32 *ids, guint n, floa
     gsize offset = (gsize) first * self->width;
 
     for (i = 0; i < rows; i++)
-      tandem_sparse_tensor_expand (self->sparse, (guint64) ids[first + i] * self->width,
-                                   self->width, (guint8 *) ws->expanded + i * row_size);
+      expand_row (self, (guint64) ids[first + i], size,
+                  (guint8 *) ws->expanded + i * self->width * size);
     self->kernels->embed (order, rows, self->width, ws->expanded, self->dtype,
                           self->positions + offset, self->norm.gamma, self->norm.beta, self->eps,
                           out + offset);

@@ -30,6 +30,10 @@ typedef struct
                  TandemRowsDtype dtype, const float *positions, const float *gamma,
                  const float *beta, float eps, float *out);
 
+  /* Writes n elements of @size bytes, 2 or 4: the next value where the bit of the element is set, the
+   * lowest bit of the first byte first, and else zero. Reads no value behind the last one. */
+  void (*expand) (const guint8 *mask, guint n, gconstpointer values, guint size, gpointer out);
+
   /* out[r, :] = layer norm (x[r, :] + residual[r, :]); out may be x.
    * (Ba, Kiros and Hinton 2016, equation 4, over each row.) */
   void (*add_layer_norm) (const float *x, const float *residual, guint n_rows, guint width,

@@ -383,6 +383,26 @@ tandem_sparse_tensor_get_values (const TandemSparseTensor *self)
 }
 
 /**
+ * tandem_sparse_tensor_count_before:
+ * @self: a tensor
+ * @first: an element, counted row-major, or the number of elements
+ *
+ * Returns: how many elements before @first have a value: which one of the values is that of the first
+ *   element from @first on that has one. Takes a constant time
+ */
+guint64
+tandem_sparse_tensor_count_before (const TandemSparseTensor *self, guint64 first)
+{
+  gsize size;
+  const guint8 *mask = tandem_tensor_get_data (self->mask, &size);
+
+  g_return_val_if_fail (first <= self->n_elements, 0);
+
+  return self->before[first / BLOCK] +
+      count_bits (mask, size, first / BLOCK * BLOCK, first % BLOCK);
+}
+
+/**
  * tandem_sparse_tensor_expand: (skip)
  * @self: a tensor
  * @first: the first element, counted row-major
@@ -405,8 +425,7 @@ tandem_sparse_tensor_expand (const TandemSparseTensor *self, guint64 first, guin
   memset (out, 0, count * element);
   if (count == 0)
     return;
-  values += element * (self->before[first / BLOCK] +
-                       count_bits (mask, size, first / BLOCK * BLOCK, first % BLOCK));
+  values += element * tandem_sparse_tensor_count_before (self, first);
   while (count > 0) {
     guint step = (guint) MIN (count, 64 - (first & 7));
     guint64 bits = load_bits (mask, size, first, step);

@@ -60,6 +60,9 @@ TANDEM_API
 TandemTensor *tandem_sparse_tensor_get_values (const TandemSparseTensor *self);
 
 TANDEM_API
+guint64 tandem_sparse_tensor_count_before (const TandemSparseTensor *self, guint64 first);
+
+TANDEM_API
 void tandem_sparse_tensor_expand (const TandemSparseTensor *self, guint64 first, guint64 count,
                                   gpointer out);
 

@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-/* In the header of a file, for a tensor, its name, its type, and where it lies. */
-#define BYTES_PER_TENSOR 260
+/* In the header of a file: what stands there of a tensor beside its name, and of the file. */
+#define BYTES_OF_TENSOR 88
+#define BYTES_OF_HEADER 100
 
 void
 pruned_model_clear (PrunedModel *self)
@@ -25,13 +26,12 @@ static gboolean
 prune_structure (PrunedModel *self, const PruneMethod *method, double share, GError **error)
 {
   g_autoptr (TandemStructure) structure = tandem_structure_new (self->model, error);
-  TandemPruneScope scope =
-      method->scope_is_given ? method->scope : TANDEM_PRUNE_SCOPE_TENSOR;
 
   if (structure == NULL ||
       (method->layers && !tandem_structure_prune_layers (structure, share, error)) ||
-      (method->heads && !tandem_structure_prune_heads (structure, share, scope, error)) ||
-      (method->neurons && !tandem_structure_prune_neurons (structure, share, scope, error)))
+      (method->heads && !tandem_structure_prune_heads (structure, share, method->scope, error)) ||
+      (method->neurons && !tandem_structure_prune_neurons (structure, share, method->scope,
+                                                            error)))
     return FALSE;
   self->tensors = tandem_structure_apply (structure, &self->config_text, &self->masks, error);
   return self->tensors != NULL;
@@ -96,11 +96,19 @@ pruned_model_write (const PrunedModel *self, const char *folder, gboolean force,
 guint64
 pruned_model_get_bytes (const PrunedModel *self)
 {
-  g_auto (GStrv) masked = tandem_masks_list (self->masks);
-  guint n = g_hash_table_size (self->tensors) + 2 * g_strv_length (masked);
+  guint64 sum = BYTES_OF_HEADER + tandem_prune_get_bytes (self->tensors, self->masks,
+                                                          self->half ? 2 : 0);
+  GHashTableIter iter;
+  gpointer name;
 
-  return tandem_prune_get_bytes (self->tensors, self->masks, self->half ? 2 : 0) +
-      n * BYTES_PER_TENSOR;
+  g_hash_table_iter_init (&iter, self->tensors);
+  while (g_hash_table_iter_next (&iter, &name, NULL)) {
+    gsize length = strlen (name) + BYTES_OF_TENSOR;
+
+    /* Two tensors, and what the metadata says. */
+    sum += tandem_masks_get (self->masks, name, NULL) != NULL ? 3 * length : length;
+  }
+  return sum;
 }
 
 void

@@ -15,8 +15,7 @@ typedef struct
   gboolean vocabulary;
 
   TandemPruneTargets targets;   /* of magnitude */
-  TandemPruneScope scope;
-  gboolean scope_is_given;
+  TandemPruneScope scope;       /* of all but layers and vocabulary */
   guint8 *used;                 /* of vocabulary: what a corpus uses */
   gboolean half;
 } PruneMethod;

@@ -132,7 +132,7 @@ parse_method (const char *text, PruneMethod *method)
 static gboolean
 parse_words (const Options *self, PruneMethod *method)
 {
-  const char *scope = self->scope != NULL ? self->scope : "global";
+  const char *scope = self->scope != NULL ? self->scope : "tensor";
   const char *tensors = self->tensors != NULL ? self->tensors : "all";
 
   if (!g_str_equal (scope, "tensor") && !g_str_equal (scope, "global")) {
@@ -145,7 +145,6 @@ parse_words (const Options *self, PruneMethod *method)
     return FALSE;
   }
   method->scope = train_prune_parse_scope (scope);
-  method->scope_is_given = self->scope != NULL;
   method->targets = train_prune_parse_targets (tensors);
   method->half = self->half;
   return TRUE;
@@ -264,7 +263,7 @@ recover (const Options *self, const char *from, double share)
     if (share > 0) {
       add_number (args, "--sparsity", share);
       add_number (args, "--gradual", self->gradual);
-      add (args, "--scope", self->scope != NULL ? self->scope : "global");
+      add (args, "--scope", self->scope != NULL ? self->scope : "tensor");
       add (args, "--tensors", self->tensors != NULL ? self->tensors : "all");
     }
     if (self->half)
@@ -446,7 +445,7 @@ run (char **args)
       N_("Take away as much as one text of 256 tokens in this time asks for, on this device"),
       N_("TIME") },
     { "scope", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_STRING, &options.scope,
-      N_("Of each tensor or layer (default but for magnitude), or of all together"),
+      N_("Of each tensor or layer (default), or of all together"),
       "tensor|global" },
     { "tensors", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_STRING, &options.tensors,
       N_("Which weights --method magnitude is of"), "linear|embeddings|all" },

@@ -56,7 +56,7 @@ const TrainOption train_option_table[TRAIN_N_OPTIONS] = {
   { "tensors", 0, KIND_CHOICE, RESUME_SAME, AT (tensors), "all", 0, 0,
     N_("Which weights --sparsity is of: linear layers, word embeddings, or both"),
     "linear|embeddings|all" },
-  { "scope", 0, KIND_CHOICE, RESUME_SAME, AT (scope), "global", 0, 0,
+  { "scope", 0, KIND_CHOICE, RESUME_SAME, AT (scope), "tensor", 0, 0,
     N_("Whether --sparsity is that of each tensor or of all together"), "tensor|global" },
   { "with-unlabelled", 0, KIND_FLAG, RESUME_SAME, AT (with_unlabelled), NULL, 0, 0,
     N_("Take the texts without labels of folders too, for --task distill or masked-lm"), NULL },
