@@ -110,42 +110,42 @@ tandem_bert_embeddings_free (TandemBertEmbeddings *self)
 /* Rows of sparse words that are expanded at once. */
 #define EXPANDED_ROWS 32
 
-/* Rows begin with a byte of the mask where their width is a multiple of 8, as it nearly always is. */
-static void
-expand_row (const TandemBertEmbeddings *self, guint64 id, gsize size, gpointer out)
-{
-  guint64 first = id * self->width;
-  const guint8 *mask, *values;
-
-  if (self->width % 8 != 0) {
-    tandem_sparse_tensor_expand (self->sparse, first, self->width, out);
-    return;
-  }
-  mask = tandem_tensor_get_data (tandem_sparse_tensor_get_mask (self->sparse), NULL);
-  values = tandem_tensor_get_data (tandem_sparse_tensor_get_values (self->sparse), NULL);
-  self->kernels->expand (mask + first / 8, self->width,
-                         values + size * tandem_sparse_tensor_count_before (self->sparse, first),
-                         size, out);
-}
-
-/* As the kernel does with dense words, over as many rows as are expanded. */
+/* As the kernel does with dense words, over as many rows as are expanded. Where the values of all
+ * rows begin is found first, so that memory is on its way when they are read. */
 static void
 embed_sparse (const TandemBertEmbeddings *self, const gint32 *ids, guint n, float *out,
               TandemBertWorkspace *ws)
 {
+  const guint8 *mask = tandem_tensor_get_data (tandem_sparse_tensor_get_mask (self->sparse), NULL);
+  const guint8 *values =
+      tandem_tensor_get_data (tandem_sparse_tensor_get_values (self->sparse), NULL);
   gsize size = self->dtype == TANDEM_ROWS_F32 ? 4 : 2;
+  const guint8 *starts[EXPANDED_ROWS];
   gint32 order[EXPANDED_ROWS];
   guint first, i;
 
-  for (i = 0; i < EXPANDED_ROWS; i++)
-    order[i] = i;
   for (first = 0; first < n; first += EXPANDED_ROWS) {
     guint rows = MIN (n - first, EXPANDED_ROWS);
     gsize offset = (gsize) first * self->width;
 
-    for (i = 0; i < rows; i++)
-      expand_row (self, (guint64) ids[first + i], size,
-                  (guint8 *) ws->expanded + i * self->width * size);
+    for (i = 0; i < rows; i++) {
+      guint64 element = (guint64) ids[first + i] * self->width;
+
+      order[i] = i;
+      starts[i] = values + size * tandem_sparse_tensor_count_before (self->sparse, element);
+      __builtin_prefetch (starts[i]);
+      __builtin_prefetch (mask + element / 8);
+    }
+    for (i = 0; i < rows; i++) {
+      guint64 element = (guint64) ids[first + i] * self->width;
+      guint8 *to = (guint8 *) ws->expanded + i * self->width * size;
+
+      /* Rows begin with a byte of the mask where their width is a multiple of 8. */
+      if (self->width % 8 == 0)
+        self->kernels->expand (mask + element / 8, self->width, starts[i], size, to);
+      else
+        tandem_sparse_tensor_expand (self->sparse, element, self->width, to);
+    }
     self->kernels->embed (order, rows, self->width, ws->expanded, self->dtype,
                           self->positions + offset, self->norm.gamma, self->norm.beta, self->eps,
                           out + offset);

@@ -64,8 +64,9 @@ typedef struct
    * key, value: [n_heads * head_size, width] as stored, one row an output.
    * scratch: n_heads * (length + width) floats and two rows. */
   void (*first_row_attention) (const float *x, guint length, guint width, guint n_heads,
-                               guint head_size, const float *query, const float *key, const float *value,
-                               const float *value_bias, float *out, float *scratch);
+                               guint head_size, const float *query, const float *key,
+                               const float *value, const float *value_bias, float *out,
+                               float *scratch);
 
   const TandemTrainingKernels *training;
 } TandemKernels;

@@ -25,9 +25,9 @@ get_size (TandemModel *model, const TandemModelSpec *spec, TandemPrecision preci
     g_autoptr (TandemSparseTensor) sparse = tandem_model_get_sparse_tensor (model, spec->name);
     g_autoptr (TandemTensor) tensor = NULL;
 
-    /* Mask, values, and an index of an eighth of the mask. */
+    /* Mask, values, and an index of a quarter of the mask. */
     if (sparse != NULL)
-      return tandem_sparse_tensor_get_n_bytes (sparse) + n / 64;
+      return tandem_sparse_tensor_get_n_bytes (sparse) + n / 32;
     tensor = tandem_model_get_tensor (model, spec->name, NULL);
     return n * (tensor != NULL ? tandem_dtype_get_size (tandem_tensor_get_dtype (tensor)) : 4);
   }

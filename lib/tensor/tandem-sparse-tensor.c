@@ -9,9 +9,9 @@
 #include "tandem-memory.h"
 #include "tandem-safetensors.h"
 
-/* Elements between two entries of the index: 64 bytes of the mask, a line of the cache. With an
- * entry of 64 bits each the index is an eighth of the mask. */
-#define BLOCK 512
+/* Elements between two entries of the index, which is a quarter of the mask. Rows of nearly all
+ * embeddings begin with a block, so that nothing has to be counted to find their values. */
+#define BLOCK 128
 
 struct _TandemSparseTensor
 {
@@ -21,7 +21,7 @@ struct _TandemSparseTensor
   guint64 n_elements;
   TandemTensor *mask;
   TandemTensor *values;
-  guint64 *before;              /* set bits before each block */
+  guint32 *before;              /* set bits before each block */
 };
 
 G_DEFINE_BOXED_TYPE (TandemSparseTensor, tandem_sparse_tensor, tandem_sparse_tensor_ref,
@@ -69,12 +69,12 @@ make_index (TandemSparseTensor *self)
   gsize size;
   const guint8 *mask = tandem_tensor_get_data (self->mask, &size);
 
-  self->before = g_new (guint64, n_blocks + 1);
+  self->before = g_new (guint32, n_blocks + 1);
   for (i = 0; i < n_blocks; i++) {
-    self->before[i] = sum;
+    self->before[i] = (guint32) sum;
     sum += count_bits (mask, size, i * BLOCK, MIN (BLOCK, self->n_elements - i * BLOCK));
   }
-  self->before[n_blocks] = sum;
+  self->before[n_blocks] = (guint32) sum;
   return sum;
 }
 
@@ -138,7 +138,8 @@ check_parts (const TandemSparseTensor *self, GError **error)
  * @values: F32, F16 or BF16 of one dimension: the values, in the order of the elements
  * @n_dims: how many dimensions, at most %TANDEM_TENSOR_MAX_DIMS
  * @shape: (array length=n_dims): the size of each
- * @error: return location for %TANDEM_SAFETENSORS_ERROR_TENSOR when the parts do not go together
+ * @error: return location for %TANDEM_SAFETENSORS_ERROR_TENSOR when the parts do not go together, or
+ *   %TANDEM_SAFETENSORS_ERROR_LIMIT when there are more than %G_MAXUINT32 values
  *
  * Makes a sparse tensor of its parts, which it shares. Each byte of the mask is read, the values
  * are not touched.
@@ -166,6 +167,12 @@ tandem_sparse_tensor_new (TandemTensor *mask, TandemTensor *values, guint n_dims
   }
   if (!check_parts (self, error))
     return NULL;
+  if (tandem_tensor_get_n_elements (values) > G_MAXUINT32) {
+    g_set_error (error, TANDEM_SAFETENSORS_ERROR, TANDEM_SAFETENSORS_ERROR_LIMIT,
+                 "it has %" G_GUINT64_FORMAT " values, at most %u are possible",
+                 tandem_tensor_get_n_elements (values), G_MAXUINT32);
+    return NULL;
+  }
   n_set = make_index (self);
   n_values = tandem_tensor_get_n_elements (values);
   if (n_set != n_values) {

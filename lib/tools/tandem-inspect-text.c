@@ -172,7 +172,8 @@ tandem_inspect_print_text (const TandemInspectReport *report, guint64 n_elements
     print_line (_("Kind"), _("safetensors file"));
   print_value (_("Parameters"), "%" G_GUINT64_FORMAT ", %s", n_elements, size);
   if (report->parts->len > 0) {
-    g_print ("\n%s\n", _("Parts: parameters, size, share that is zero, operations a row in linear layers"));
+    g_print ("\n%s\n", _("Parts: parameters, size, share that is zero, operations a row in linear "
+                         "layers"));
     print_parts (report);
   }
   g_print ("\n%s\n", report->model != NULL ? _("Tensors: type, shape, bytes, share that is zero")

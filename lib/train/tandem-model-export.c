@@ -395,7 +395,8 @@ tandem_model_export (TandemModel *self, const char *config_text, GHashTable *ten
  * @config_text: (nullable): as for tandem_model_export()
  * @tensors: (element-type utf8 TandemTensor): as for tandem_model_export()
  * @masks: the tensors of which are stored sparse; what they do not keep is zero in @tensors
- * @tokenizer: (nullable): whose vocabulary is to be written, or %NULL for that of @self, with its files
+ * @tokenizer: (nullable): whose vocabulary is to be written, or %NULL for that of @self, with its
+ *   files
  * @labels: (nullable) (array zero-terminated=1): as for tandem_model_export()
  * @dtype: as for tandem_model_export()
  * @folder: (type filename): where to write
