@@ -5,11 +5,16 @@
 #include "tandem-init.h"
 
 #include "tensor/tandem-safetensors.h"
+#include "tensor/tandem-sparse-tensor.h"
 #include "tensor/tandem-tensor.h"
 
 #include "model/tandem-bert-stage.h"
+#include "model/tandem-masks.h"
 #include "model/tandem-model.h"
 #include "model/tandem-ngram-classifier.h"
+
+#include "prune/tandem-prune.h"
+#include "prune/tandem-structure.h"
 
 #include "place/tandem-cost.h"
 #include "place/tandem-device.h"

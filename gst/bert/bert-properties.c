@@ -23,6 +23,7 @@
 #define DEFAULT_SEED 0
 #define DEFAULT_HIDDEN_TEACHER NULL
 #define DEFAULT_HIDDEN_LAYERS NULL
+#define DEFAULT_MASK NULL
 #define DEFAULT_HIDDEN_WEIGHT 1.0
 #define DEFAULT_CHECKPOINT NULL
 #define DEFAULT_CHECKPOINT_INTERVAL 0
@@ -50,6 +51,7 @@ enum
   PROP_TASK,
   PROP_HIDDEN_TEACHER,
   PROP_HIDDEN_LAYERS,
+  PROP_MASK,
   PROP_HIDDEN_WEIGHT,
 };
 
@@ -162,6 +164,10 @@ bert_properties_install (GObjectClass *klass, GParamFlags flags)
                   "Which layers are to be like which of the teacher's, from 0: \"0:1,1:3\"; unset: each "
                   "layer of the model like the one that is as deep in the teacher",
                   DEFAULT_HIDDEN_LAYERS, flags);
+  install_string (klass, PROP_MASK, "mask", "Mask",
+                  "File of masks of this model: weights that it does not keep are zero and stay so, "
+                  "as do those that the model itself stores without (unset: only these)",
+                  DEFAULT_MASK, flags);
   install_double (klass, PROP_HIDDEN_WEIGHT, "hidden-weight", "Weight of hidden states",
                   "What the loss of hidden states is multiplied with, beside that of the scores", 0.0,
                   1e6, DEFAULT_HIDDEN_WEIGHT, flags);
@@ -230,6 +236,10 @@ bert_properties_set (BertTrainerSettings *settings, guint id, const GValue *valu
     case PROP_HIDDEN_TEACHER:
       g_free (settings->hidden_teacher);
       settings->hidden_teacher = g_value_dup_string (value);
+      return TRUE;
+    case PROP_MASK:
+      g_free (settings->mask);
+      settings->mask = g_value_dup_string (value);
       return TRUE;
     case PROP_HIDDEN_LAYERS:
       g_free (settings->hidden_layers);
@@ -306,6 +316,9 @@ bert_properties_get (const BertTrainerSettings *settings, guint id, GValue *valu
       return TRUE;
     case PROP_HIDDEN_TEACHER:
       g_value_set_string (value, settings->hidden_teacher);
+      return TRUE;
+    case PROP_MASK:
+      g_value_set_string (value, settings->mask);
       return TRUE;
     case PROP_HIDDEN_LAYERS:
       g_value_set_string (value, settings->hidden_layers);

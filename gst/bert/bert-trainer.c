@@ -19,6 +19,7 @@ bert_trainer_settings_clear (BertTrainerSettings *settings)
   g_clear_pointer (&settings->checkpoint, g_free);
   g_clear_pointer (&settings->hidden_teacher, g_free);
   g_clear_pointer (&settings->hidden_layers, g_free);
+  g_clear_pointer (&settings->mask, g_free);
 }
 
 void
@@ -28,6 +29,7 @@ bert_trainer_settings_copy (const BertTrainerSettings *settings, BertTrainerSett
   copy->checkpoint = g_strdup (settings->checkpoint);
   copy->hidden_teacher = g_strdup (settings->hidden_teacher);
   copy->hidden_layers = g_strdup (settings->hidden_layers);
+  copy->mask = g_strdup (settings->mask);
 }
 
 static TandemTrainStage *
@@ -36,6 +38,7 @@ open_stage (TandemModel *model, guint first, guint last, const BertTrainerSettin
 {
   TandemTrainOptions options = settings->options;
   g_autoptr (TandemModel) teacher = NULL;
+  g_autoptr (TandemMasks) masks = NULL;
 
   if (settings->hidden_teacher != NULL && *settings->hidden_teacher != '\0') {
     teacher = tandem_model_open (settings->hidden_teacher, NULL, error);
@@ -44,6 +47,12 @@ open_stage (TandemModel *model, guint first, guint last, const BertTrainerSettin
       return NULL;
     }
   }
+  if (settings->mask != NULL && *settings->mask != '\0') {
+    masks = tandem_masks_load (settings->mask, model, error);
+    if (masks == NULL)
+      return NULL;
+  }
+  options.masks = masks;
   options.teacher = teacher;
   options.teacher_layers = settings->hidden_layers;
   options.teacher_weight = settings->hidden_weight;

@@ -20,6 +20,7 @@ typedef struct
   char *hidden_teacher;         /* folder of a model, or NULL */
   char *hidden_layers;          /* as TandemTrainOptions.teacher_layers */
   double hidden_weight;
+  char *mask;                   /* file of masks, or NULL */
   char *checkpoint;             /* file, or NULL */
   guint64 checkpoint_interval;  /* steps */
   gboolean resume;

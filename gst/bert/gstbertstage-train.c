@@ -52,11 +52,12 @@ gst_bert_stage_check_training (const BertTrainerSettings *settings, TandemPrecis
                                guint n_threads, GError **error)
 {
   gboolean has_teacher = settings->hidden_teacher != NULL && *settings->hidden_teacher != '\0';
+  gboolean has_mask = settings->mask != NULL && *settings->mask != '\0';
 
-  if (!settings->trainable && (has_teacher || settings->options.masked_lm)) {
+  if (!settings->trainable && (has_teacher || has_mask || settings->options.masked_lm)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                 "%s: set trainable=true, too", has_teacher
-                 ? "hidden-teacher is for training" : "task=masked-lm is a task of training");
+                 "%s: set trainable=true, too", has_teacher ? "hidden-teacher is for training"
+                 : has_mask ? "mask is for training" : "task=masked-lm is a task of training");
     return FALSE;
   }
   if (settings->trainable && (precision != TANDEM_PRECISION_F32 || n_threads != 1)) {

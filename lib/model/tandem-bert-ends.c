@@ -17,6 +17,7 @@ struct _TandemBertEmbeddings
   guint width;
   float eps;
   TandemTensor *words;          /* stays in the file: only rows in use are read */
+  TandemSparseTensor *sparse;   /* in place of words: rows are expanded where they are used */
   TandemRowsDtype dtype;
   float *scales;                /* of int8 words, one for each, or NULL */
   float *copy;                  /* of words whose file is not aligned, or NULL */
@@ -29,12 +30,17 @@ static gboolean
 open_words (TandemBertEmbeddings *self, TandemModel *model, GError **error)
 {
   const char *name = "embeddings.word_embeddings.weight";
-  gsize alignment;
+  TandemDtype dtype;
 
-  self->words = tandem_model_get_tensor (model, name, error);
-  if (self->words == NULL)
-    return FALSE;
-  switch (tandem_tensor_get_dtype (self->words)) {
+  self->sparse = tandem_model_get_sparse_tensor (model, name);
+  if (self->sparse == NULL) {
+    self->words = tandem_model_get_tensor (model, name, error);
+    if (self->words == NULL)
+      return FALSE;
+  }
+  dtype = self->sparse != NULL ? tandem_sparse_tensor_get_dtype (self->sparse)
+                               : tandem_tensor_get_dtype (self->words);
+  switch (dtype) {
     case TANDEM_DTYPE_F32:
       self->dtype = TANDEM_ROWS_F32;
       break;
@@ -50,12 +56,11 @@ open_words (TandemBertEmbeddings *self, TandemModel *model, GError **error)
     default:
       g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
                    "%s: the tensor %s is of type %s; weights are F32, F16, BF16 or I8",
-                   tandem_model_get_path (model), name,
-                   tandem_dtype_to_string (tandem_tensor_get_dtype (self->words)));
+                   tandem_model_get_path (model), name, tandem_dtype_to_string (dtype));
       return FALSE;
   }
-  alignment = tandem_dtype_get_size (tandem_tensor_get_dtype (self->words));
-  if ((gsize) tandem_tensor_get_data (self->words, NULL) % alignment != 0) {
+  if (self->words != NULL &&
+      (gsize) tandem_tensor_get_data (self->words, NULL) % tandem_dtype_get_size (dtype) != 0) {
     self->copy = tandem_bert_load (model, name, error);
     self->dtype = TANDEM_ROWS_F32;
     return self->copy != NULL;
@@ -100,6 +105,7 @@ tandem_bert_embeddings_free (TandemBertEmbeddings *self)
     return;
   g_clear_pointer (&self->words, tandem_tensor_unref);
   tandem_memory_free (self->scales);
+  g_clear_pointer (&self->sparse, tandem_sparse_tensor_unref);
   tandem_memory_free (self->copy);
   tandem_memory_free (self->positions);
   tandem_bert_norm_clear (&self->norm);
@@ -107,13 +113,58 @@ tandem_bert_embeddings_free (TandemBertEmbeddings *self)
   g_free (self);
 }
 
+/* Rows of sparse words that are expanded at once. */
+#define EXPANDED_ROWS 32
+
+/* As the kernel does with dense words, over as many rows as are expanded. Where the values of all
+ * rows begin is found first, so that memory is on its way when they are read. */
+static void
+embed_sparse (const TandemBertEmbeddings *self, const gint32 *ids, guint n, float *out,
+              TandemBertWorkspace *ws)
+{
+  const guint8 *mask = tandem_tensor_get_data (tandem_sparse_tensor_get_mask (self->sparse), NULL);
+  const guint8 *values =
+      tandem_tensor_get_data (tandem_sparse_tensor_get_values (self->sparse), NULL);
+  gsize size = self->dtype == TANDEM_ROWS_F32 ? 4 : 2;
+  const guint8 *starts[EXPANDED_ROWS];
+  gint32 order[EXPANDED_ROWS];
+  guint first, i;
+
+  for (first = 0; first < n; first += EXPANDED_ROWS) {
+    guint rows = MIN (n - first, EXPANDED_ROWS);
+    gsize offset = (gsize) first * self->width;
+
+    for (i = 0; i < rows; i++) {
+      guint64 element = (guint64) ids[first + i] * self->width;
+
+      order[i] = i;
+      starts[i] = values + size * tandem_sparse_tensor_count_before (self->sparse, element);
+      __builtin_prefetch (starts[i]);
+      __builtin_prefetch (mask + element / 8);
+    }
+    for (i = 0; i < rows; i++) {
+      guint64 element = (guint64) ids[first + i] * self->width;
+      guint8 *to = (guint8 *) ws->expanded + i * self->width * size;
+
+      /* Rows begin with a byte of the mask where their width is a multiple of 8. */
+      if (self->width % 8 == 0)
+        self->kernels->expand (mask + element / 8, self->width, starts[i], size, to);
+      else
+        tandem_sparse_tensor_expand (self->sparse, element, self->width, to);
+    }
+    self->kernels->embed (order, rows, self->width, ws->expanded, self->dtype,
+                          self->positions + offset, self->norm.gamma, self->norm.beta, self->eps,
+                          out + offset);
+  }
+}
+
 gboolean
 tandem_bert_embeddings_forward (const TandemBertEmbeddings *self, const TandemGroup *group,
                                 const gint32 *ids, float *out, TandemBertWorkspace *ws,
                                 GError **error)
 {
-  gconstpointer words =
-      self->copy != NULL ? self->copy : tandem_tensor_get_data (self->words, NULL);
+  gconstpointer words = self->sparse != NULL ? NULL
+      : self->copy != NULL ? self->copy : tandem_tensor_get_data (self->words, NULL);
   float *rows = self->projection != NULL ? ws->projected : out;
   guint i;
 
@@ -124,6 +175,8 @@ tandem_bert_embeddings_forward (const TandemBertEmbeddings *self, const TandemGr
     if (self->scales != NULL)
       self->kernels->embed_int8 (ids + first, n, self->width, words, self->scales, self->positions,
                                  self->norm.gamma, self->norm.beta, self->eps, to);
+    else if (self->sparse != NULL)
+      embed_sparse (self, ids + first, n, to, ws);
     else
       self->kernels->embed (ids + first, n, self->width, words, self->dtype, self->positions,
                             self->norm.gamma, self->norm.beta, self->eps, to);
@@ -212,6 +265,7 @@ tandem_bert_workspace_new (const TandemModelConfig *config, guint n_rows, gboole
   ws->intermediate = ws->projected + TANDEM_FEED_FORWARD_ROWS * (gsize) config->hidden_size;
   ws->context = new_rows (n_rows, config->hidden_size);
   ws->scratch = new_rows (1, scratch);
+  ws->expanded = new_rows (EXPANDED_ROWS, config->embedding_size);
   return g_steal_pointer (&ws);
 }
 
@@ -225,5 +279,6 @@ tandem_bert_workspace_free (TandemBertWorkspace *ws)
   tandem_memory_free (ws->projected);
   tandem_memory_free (ws->context);
   tandem_memory_free (ws->scratch);
+  tandem_memory_free (ws->expanded);
   g_free (ws);
 }

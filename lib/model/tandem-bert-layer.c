@@ -16,6 +16,7 @@ struct _TandemBertLayer
   const TandemKernels *kernels;
   guint hidden_size;
   guint n_heads;
+  guint head_size;
   guint intermediate_size;
   float eps;
   void (*activation) (float *x, gsize n);
@@ -76,13 +77,13 @@ load_attention (TandemBertLayer *self, TandemModel *model, guint index,
   g_autofree char *key = layer_name (model, index, "attention.self.key");
   g_autofree char *value = layer_name (model, index, "attention.self.value");
   const char *names[] = { query, key, value };
-  guint hidden = self->hidden_size;
+  guint hidden = self->hidden_size, wide = self->n_heads * self->head_size;
 
   if (!self->first_row_only) {
-    self->qkv = tandem_bert_load_linear (model, names, 3, hidden, hidden, precision, error);
+    self->qkv = tandem_bert_load_linear (model, names, 3, hidden, wide, precision, error);
     return self->qkv != NULL;
   }
-  return (self->query = tandem_bert_load_linear (model, names, 1, hidden, hidden, precision,
+  return (self->query = tandem_bert_load_linear (model, names, 1, hidden, wide, precision,
                                                  error)) != NULL &&
       (self->key = load_plain (model, index, "attention.self.key.weight", error)) != NULL &&
       (self->value = load_plain (model, index, "attention.self.value.weight", error)) != NULL &&
@@ -107,8 +108,9 @@ load_rest (TandemBertLayer *self, TandemModel *model, guint index,
 {
   guint hidden = self->hidden_size, wide = self->intermediate_size;
 
-  return (self->attention_output = load_linear (model, index, "attention.output.dense", hidden,
-                                                hidden, precision, error)) != NULL &&
+  return (self->attention_output = load_linear (model, index, "attention.output.dense",
+                                                self->n_heads * self->head_size, hidden,
+                                                precision, error)) != NULL &&
       load_norm (model, index, "attention.output.LayerNorm", &self->attention_norm, error) &&
       (self->intermediate = load_linear (model, index, "intermediate.dense", hidden, wide,
                                          precision, error)) != NULL &&
@@ -135,8 +137,9 @@ tandem_bert_layer_new (TandemModel *model, guint index, gboolean first_row_only,
   self->group = group;
   self->kernels = tandem_kernels_get ();
   self->hidden_size = config->hidden_size;
-  self->n_heads = config->n_heads;
-  self->intermediate_size = config->intermediate_size;
+  self->n_heads = tandem_model_config_get_heads (config, index);
+  self->head_size = config->hidden_size / config->n_heads;
+  self->intermediate_size = tandem_model_config_get_intermediate (config, index);
   self->eps = (float) config->layer_norm_eps;
   self->first_row_only = first_row_only;
   switch (config->activation) {
@@ -195,7 +198,7 @@ tandem_bert_layer_is_int8 (const TandemBertLayer *self)
       tandem_linear_is_int8 (self->intermediate) || tandem_linear_is_int8 (self->output);
 }
 
-/* context: what attention gave for n rows; x: their inputs; out: [n, hidden]. */
+/* context: what attention gave for n rows, [n, all heads]; x: their inputs; out: [n, hidden]. */
 static gboolean
 finish_rows (const TandemBertLayer *self, float *context, const float *x, guint n, float *out,
              TandemBertWorkspace *ws, GError **error)
@@ -230,7 +233,8 @@ static gboolean
 forward_first_rows (const TandemBertLayer *self, const TandemGroup *group, const float *x,
                     float *out, TandemBertWorkspace *ws, GError **error)
 {
-  guint hidden = self->hidden_size, n = group->n_sequences, i;
+  guint hidden = self->hidden_size, wide = self->n_heads * self->head_size;
+  guint n = group->n_sequences, i;
   /* Room for three such rows a sequence is there: a sequence has one at least. */
   float *queries = ws->projected;
   float *first_rows = ws->projected + (gsize) n * hidden;
@@ -243,9 +247,10 @@ forward_first_rows (const TandemBertLayer *self, const TandemGroup *group, const
   for (i = 0; i < n; i++)
     self->kernels->first_row_attention (x + (gsize) group->offsets[i] * hidden,
                                         group->offsets[i + 1] - group->offsets[i], hidden,
-                                        self->n_heads, queries + (gsize) i * hidden, self->key,
+                                        self->n_heads, self->head_size,
+                                        queries + (gsize) i * wide, self->key,
                                         self->value, self->value_bias,
-                                        ws->context + (gsize) i * hidden, ws->scratch);
+                                        ws->context + (gsize) i * wide, ws->scratch);
   return finish_rows (self, ws->context, first_rows, n, out, ws, error);
 }
 
@@ -253,8 +258,8 @@ gboolean
 tandem_bert_layer_forward (const TandemBertLayer *self, const TandemGroup *group, const float *x,
                            float *out, TandemBertWorkspace *ws, GError **error)
 {
-  guint hidden = self->hidden_size, i;
-  gsize stride = (gsize) 3 * hidden;
+  guint wide = self->n_heads * self->head_size, i;
+  gsize stride = (gsize) 3 * wide;
 
   if (self->first_row_only)
     return forward_first_rows (self, group, x, out, ws, error);
@@ -264,10 +269,10 @@ tandem_bert_layer_forward (const TandemBertLayer *self, const TandemGroup *group
   for (i = 0; i < group->n_sequences; i++) {
     const float *query = ws->projected + group->offsets[i] * stride;
 
-    self->kernels->attention (query, query + hidden, query + 2 * hidden, stride,
+    self->kernels->attention (query, query + wide, query + 2 * wide, stride,
                               group->offsets[i + 1] - group->offsets[i], self->n_heads,
-                              hidden / self->n_heads,
-                              ws->context + (gsize) group->offsets[i] * hidden, ws->scratch);
+                              self->head_size,
+                              ws->context + (gsize) group->offsets[i] * wide, ws->scratch);
   }
   return finish_rows (self, ws->context, x, group->n_rows, out, ws, error);
 }

@@ -34,6 +34,7 @@ typedef struct
   float *intermediate;          /* [TANDEM_FEED_FORWARD_ROWS, intermediate], in projected
                                  * behind as many rows of hidden */
   float *scratch;               /* of the attention kernels */
+  float *expanded;              /* rows of sparse word embeddings */
 } TandemBertWorkspace;
 
 /* hidden: whether rows between layers are kept here, too. */

@@ -118,10 +118,6 @@ check_features (Reader *reader)
     if (json_node_get_boolean (node))
       return fail (reader, "\"%s\" is true; only encoders are supported", refused[i]);
   }
-  node = lookup (reader, "pruned_heads");
-  if (node != NULL && JSON_NODE_HOLDS_OBJECT (node) &&
-      json_object_get_size (json_node_get_object (node)) > 0)
-    return fail (reader, "\"pruned_heads\" names removed heads, which are not supported");
   return TRUE;
 }
 
@@ -270,7 +266,7 @@ tandem_model_config_parse (TandemModelConfig *config, const char *text, const ch
   if (config->hidden_size % config->n_heads != 0)
     return fail (&reader, "\"hidden_size\" %u is not divisible by \"num_attention_heads\" %u",
                  config->hidden_size, config->n_heads);
-  return TRUE;
+  return tandem_model_config_parse_layers (config, object, file, error);
 }
 
 /* Reads a config.json, or that of the folder @path, without asking for weights beside it.
@@ -307,6 +303,8 @@ void
 tandem_model_config_clear (TandemModelConfig *config)
 {
   g_clear_pointer (&config->labels, g_strfreev);
+  g_clear_pointer (&config->layer_heads, g_free);
+  g_clear_pointer (&config->layer_intermediate_sizes, g_free);
 }
 
 /* Returns what of the configuration changes results, in the form that the
@@ -337,6 +335,7 @@ tandem_model_config_to_canonical (const TandemModelConfig *config)
     g_string_append_printf (text, "model_type albert\nembedding_size %u\n"
                             "num_hidden_groups %u\n", config->embedding_size,
                             config->n_groups);
+  tandem_model_config_append_layers (config, text);
   for (i = 0; config->labels != NULL && config->labels[i] != NULL; i++)
     g_string_append_printf (text, "label %" G_GSIZE_FORMAT " %s\n", strlen (config->labels[i]),
                             config->labels[i]);

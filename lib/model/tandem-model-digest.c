@@ -33,6 +33,7 @@ typedef struct
   char *file_name;
   TandemSafetensors *file;      /* or */
   GBytes *bytes;
+  TandemSparseTensor *sparse;   /* of file: its elements are hashed as if they were dense */
 } Item;
 
 struct _TandemDigest
@@ -50,6 +51,7 @@ item_free (gpointer data)
   g_free (item->file_name);
   g_clear_object (&item->file);
   g_clear_pointer (&item->bytes, g_bytes_unref);
+  g_clear_pointer (&item->sparse, tandem_sparse_tensor_unref);
   g_free (item);
 }
 
@@ -82,6 +84,19 @@ tandem_digest_add_tensor (TandemDigest *digest, const char *name, TandemSafetens
   item->file_name = g_strdup (file_name);
   item->file = g_object_ref (file);
   g_ptr_array_add (digest->items, item);
+}
+
+/* The same for a tensor that is stored sparse. What is hashed are its elements, so that the digest
+ * does not depend on how they are stored. */
+void
+tandem_digest_add_sparse (TandemDigest *digest, const char *name, TandemSafetensors *file,
+                          const char *file_name, TandemSparseTensor *sparse)
+{
+  Item *item;
+
+  tandem_digest_add_tensor (digest, name, file, file_name);
+  item = g_ptr_array_index (digest->items, digest->items->len - 1);
+  item->sparse = tandem_sparse_tensor_ref (sparse);
 }
 
 /* Adds @bytes as a tensor of one dimension and type U8. */
@@ -121,6 +136,24 @@ hash_file (GChecksum *sum, const Item *item, guint64 size, guint8 *buffer,
   return TRUE;
 }
 
+static gboolean
+hash_sparse (GChecksum *sum, const TandemSparseTensor *sparse, guint8 *buffer,
+             GCancellable *cancellable, GError **error)
+{
+  gsize size = tandem_dtype_get_size (tandem_sparse_tensor_get_dtype (sparse));
+  guint64 n = tandem_sparse_tensor_get_n_elements (sparse), done, count;
+
+  for (done = 0; done < n; done += count) {
+    count = MIN (n - done, BUFFER_SIZE / size);
+    if (g_cancellable_set_error_if_cancelled (cancellable, error))
+      return FALSE;
+    tandem_sparse_tensor_expand (sparse, done, count, buffer);
+    g_checksum_update (sum, buffer, count * size);
+  }
+  tandem_tensor_release_pages (tandem_sparse_tensor_get_values (sparse));
+  return TRUE;
+}
+
 static void
 describe_item (GString *line, const Item *item, guint64 *size)
 {
@@ -128,6 +161,14 @@ describe_item (GString *line, const Item *item, guint64 *size)
   if (item->bytes != NULL) {
     *size = g_bytes_get_size (item->bytes);
     g_string_append_printf (line, "U8 [%" G_GUINT64_FORMAT, *size);
+  } else if (item->sparse != NULL) {
+    guint dim;
+
+    g_string_append_printf (line, "%s [", tandem_dtype_to_string (
+                                              tandem_sparse_tensor_get_dtype (item->sparse)));
+    for (dim = 0; dim < tandem_sparse_tensor_get_n_dims (item->sparse); dim++)
+      g_string_append_printf (line, "%s%" G_GUINT64_FORMAT, dim > 0 ? "," : "",
+                              tandem_sparse_tensor_get_dim (item->sparse, dim));
   } else {
     const char *dtype = "";
     const guint64 *shape = NULL;
@@ -161,7 +202,9 @@ tandem_digest_compute (TandemDigest *digest, GCancellable *cancellable, GError *
     g_checksum_update (sum, (const guint8 *) line->str, line->len);
     if (item->bytes != NULL)
       g_checksum_update (sum, g_bytes_get_data (item->bytes, NULL), size);
-    else if (!hash_file (sum, item, size, buffer, cancellable, error))
+    else if (item->sparse != NULL
+               ? !hash_sparse (sum, item->sparse, buffer, cancellable, error)
+               : !hash_file (sum, item, size, buffer, cancellable, error))
       return NULL;
   }
   return g_strdup (g_checksum_get_string (sum));

@@ -33,7 +33,7 @@ add_file (TandemModel *self, TandemSafetensors *file, GError **error)
   for (i = 0; names[i] != NULL; i++)
     if (!tandem_model_add_entry (self, file, names[i], error))
       return FALSE;
-  return TRUE;
+  return tandem_model_check_sparse (self, file, error);
 }
 
 /* Returns the shard @name of the folder, opened once. */
@@ -76,6 +76,7 @@ load_shards (TandemModel *self, const char *path, GError **error)
   JsonNode *node;
   JsonObjectIter iter;
   const char *name;
+  guint i;
 
   if (text == NULL)
     return FALSE;
@@ -108,6 +109,9 @@ load_shards (TandemModel *self, const char *path, GError **error)
     if (!tandem_model_add_entry (self, file, name, error))
       return FALSE;
   }
+  for (i = 0; i < self->files->len; i++)
+    if (!tandem_model_check_sparse (self, g_ptr_array_index (self->files, i), error))
+      return FALSE;
   return TRUE;
 }
 
@@ -137,7 +141,8 @@ load_weights (TandemModel *self, GError **error)
 }
 
 /* The fingerprint covers what the results depend on, under the canonical names:
- * neither the prefix nor the files that a model is stored in change it. */
+ * neither the prefix nor the files that a model is stored in change it, nor
+ * whether its zeros are stored. */
 static gboolean
 compute_fingerprint (TandemModel *self, GCancellable *cancellable, GError **error)
 {
@@ -152,7 +157,10 @@ compute_fingerprint (TandemModel *self, GCancellable *cancellable, GError **erro
   for (i = 0; names[i] != NULL; i++) {
     const TandemModelEntry *entry = g_hash_table_lookup (self->entries, names[i]);
 
-    tandem_digest_add_tensor (digest, names[i], entry->file, entry->name);
+    if (entry->sparse != NULL)
+      tandem_digest_add_sparse (digest, names[i], entry->file, entry->name, entry->sparse);
+    else
+      tandem_digest_add_tensor (digest, names[i], entry->file, entry->name);
   }
   self->fingerprint = tandem_digest_compute_cached (digest, cancellable, error);
   return self->fingerprint != NULL;

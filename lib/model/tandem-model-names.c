@@ -13,6 +13,7 @@ typedef enum
 {
   NONE,
   HIDDEN,
+  ATTENTION,                    /* of all heads of a layer */
   EMBEDDING,
   INNER,
   VOCABULARY,
@@ -42,13 +43,13 @@ static const Template projection[] = {
 };
 
 static const Template layer[] = {
-  { "attention.self.query.weight", { HIDDEN, HIDDEN } },
-  { "attention.self.query.bias", { HIDDEN } },
-  { "attention.self.key.weight", { HIDDEN, HIDDEN } },
-  { "attention.self.key.bias", { HIDDEN } },
-  { "attention.self.value.weight", { HIDDEN, HIDDEN } },
-  { "attention.self.value.bias", { HIDDEN } },
-  { "attention.output.dense.weight", { HIDDEN, HIDDEN } },
+  { "attention.self.query.weight", { ATTENTION, HIDDEN } },
+  { "attention.self.query.bias", { ATTENTION } },
+  { "attention.self.key.weight", { ATTENTION, HIDDEN } },
+  { "attention.self.key.bias", { ATTENTION } },
+  { "attention.self.value.weight", { ATTENTION, HIDDEN } },
+  { "attention.self.value.bias", { ATTENTION } },
+  { "attention.output.dense.weight", { HIDDEN, ATTENTION } },
   { "attention.output.dense.bias", { HIDDEN } },
   { "attention.output.LayerNorm.weight", { HIDDEN } },
   { "attention.output.LayerNorm.bias", { HIDDEN } },
@@ -70,16 +71,20 @@ static const Template classifier[] = {
   { "classifier.bias", { CLASSES } },
 };
 
+/* index: of the layer that a shape is of. */
 static guint64
-get_size (const TandemModelConfig *config, Size size)
+get_size (const TandemModelConfig *config, guint index, Size size)
 {
   switch (size) {
     case HIDDEN:
       return config->hidden_size;
+    case ATTENTION:
+      return (guint64) config->hidden_size / config->n_heads *
+          tandem_model_config_get_heads (config, index);
     case EMBEDDING:
       return config->embedding_size;
     case INNER:
-      return config->intermediate_size;
+      return tandem_model_config_get_intermediate (config, index);
     case VOCABULARY:
       return config->vocab_size;
     case POSITIONS:
@@ -94,9 +99,10 @@ get_size (const TandemModelConfig *config, Size size)
   return 0;
 }
 
+/* index: of the layer, where it is one of a layer. */
 static void
-add_specs (GPtrArray *specs, const TandemModelConfig *config, const Template *templates, guint n,
-           const char *prefix)
+add_specs (GPtrArray *specs, const TandemModelConfig *config, guint index,
+           const Template *templates, guint n, const char *prefix)
 {
   guint i, dim;
 
@@ -105,7 +111,7 @@ add_specs (GPtrArray *specs, const TandemModelConfig *config, const Template *te
 
     spec->name = g_strconcat (prefix, templates[i].name, NULL);
     for (dim = 0; dim < 2 && templates[i].shape[dim] != NONE; dim++)
-      spec->shape[dim] = get_size (config, templates[i].shape[dim]);
+      spec->shape[dim] = get_size (config, index, templates[i].shape[dim]);
     spec->n_dims = dim;
     g_ptr_array_add (specs, spec);
   }
@@ -131,21 +137,21 @@ tandem_model_list_specs (const TandemModelConfig *config, guint first, guint las
   guint i;
 
   if (first == 0)
-    add_specs (specs, config, embeddings, G_N_ELEMENTS (embeddings), "");
+    add_specs (specs, config, 0, embeddings, G_N_ELEMENTS (embeddings), "");
   if (first == 0 && config->type == TANDEM_MODEL_ALBERT)
-    add_specs (specs, config, projection, G_N_ELEMENTS (projection), "");
+    add_specs (specs, config, 0, projection, G_N_ELEMENTS (projection), "");
   for (i = first; i <= last; i++) {
     g_autofree char *prefix = tandem_model_config_get_layer_name (config, i, "");
 
     if (i > first && tandem_model_config_get_group (config, i) ==
                      tandem_model_config_get_group (config, i - 1))
       continue;
-    add_specs (specs, config, layer, G_N_ELEMENTS (layer), prefix);
+    add_specs (specs, config, i, layer, G_N_ELEMENTS (layer), prefix);
   }
   if (last == config->n_layers - 1 && with_pooler)
-    add_specs (specs, config, pooler, G_N_ELEMENTS (pooler), "");
+    add_specs (specs, config, 0, pooler, G_N_ELEMENTS (pooler), "");
   if (last == config->n_layers - 1 && with_classifier)
-    add_specs (specs, config, classifier, G_N_ELEMENTS (classifier), "");
+    add_specs (specs, config, 0, classifier, G_N_ELEMENTS (classifier), "");
   return specs;
 }
 

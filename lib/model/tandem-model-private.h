@@ -3,6 +3,7 @@
 
 #include "tandem-model.h"
 #include "tensor/tandem-safetensors.h"
+#include "tensor/tandem-sparse-tensor.h"
 
 G_BEGIN_DECLS
 
@@ -30,6 +31,7 @@ typedef struct
 {
   TandemSafetensors *file;      /* owned by the model's list of files */
   char *name;                   /* what the file calls it */
+  TandemSparseTensor *sparse;   /* of the file's NAME.mask and NAME.values; NULL: it is dense */
 } TandemModelEntry;
 
 struct _TandemModel
@@ -58,6 +60,14 @@ void tandem_model_config_clear (TandemModelConfig *config);
 char *tandem_model_config_to_canonical (const TandemModelConfig *config);
 gboolean tandem_model_config_load (TandemModelConfig *config, const char *path, char **text,
                                    GError **error);
+
+guint tandem_model_config_get_heads (const TandemModelConfig *config, guint layer);
+guint tandem_model_config_get_intermediate (const TandemModelConfig *config, guint layer);
+
+/* tandem-model-config-layers.c */
+gboolean tandem_model_config_parse_layers (TandemModelConfig *config, gpointer object,
+                                           const char *file, GError **error);
+void tandem_model_config_append_layers (const TandemModelConfig *config, GString *text);
 
 /* tandem-model-json.c */
 char *tandem_model_read_text (const char *path, gsize *length, GError **error);
@@ -97,6 +107,8 @@ TandemDigest *tandem_digest_new (const char *preamble);
 void tandem_digest_free (TandemDigest *digest);
 void tandem_digest_add_tensor (TandemDigest *digest, const char *name, TandemSafetensors *file,
                                const char *file_name);
+void tandem_digest_add_sparse (TandemDigest *digest, const char *name, TandemSafetensors *file,
+                               const char *file_name, TandemSparseTensor *sparse);
 void tandem_digest_add_bytes (TandemDigest *digest, const char *name, GBytes *bytes);
 char *tandem_digest_compute (TandemDigest *digest, GCancellable *cancellable, GError **error);
 char *tandem_digest_compute_cached (TandemDigest *digest, GCancellable *cancellable,
@@ -116,6 +128,7 @@ TandemTokenizer *tandem_model_load_stage_tokenizer (TandemModel *self, GError **
 /* tandem-model.c */
 gboolean tandem_model_add_entry (TandemModel *self, TandemSafetensors *file, const char *name,
                                  GError **error);
+gboolean tandem_model_check_sparse (TandemModel *self, TandemSafetensors *file, GError **error);
 gboolean tandem_model_check_tensors (TandemModel *self, GError **error);
 
 G_END_DECLS

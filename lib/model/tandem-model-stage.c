@@ -5,7 +5,7 @@
  *
  * Metadata (all values are strings):
  *   format            "pt", which transformers asks for
- *   tandem.version    "1", or "2" where the model is quantized, which version 1 cannot read
+ *   tandem.version    "1", or "2" where tensors are quantized or sparse, which version 1 cannot read
  *   tandem.model      the fingerprint of the whole model
  *   tandem.layers     "0-0": first and last layer
  *   tandem.config     the text of config.json
@@ -199,6 +199,8 @@ tandem_model_load_stage (TandemModel *self, TandemSafetensors *file, GCancellabl
   for (i = 0; names[i] != NULL; i++)
     if (!tandem_model_add_entry (self, file, names[i], error))
       return FALSE;
+  if (!tandem_model_check_sparse (self, file, error))
+    return FALSE;
   return tandem_model_check_tensors (self, error) &&
          check_digest (self, file, cancellable, error);
 }
@@ -260,15 +262,15 @@ add_vocabulary (TandemModel *self, GHashTable *metadata, GHashTable *tensors, GE
   if (tensor == NULL)
     return FALSE;
   g_hash_table_insert (tensors, g_strdup (TANDEM_STAGE_VOCABULARY), tensor);
-  g_hash_table_insert (metadata, (char *) TANDEM_STAGE_TOKENIZER,
+  g_hash_table_insert (metadata, g_strdup (TANDEM_STAGE_TOKENIZER),
                        flags_to_string (tandem_tokenizer_get_flags (tokenizer)));
   return TRUE;
 }
 
 /* Adds the tensors of the layers under the names that the stage file gives them. */
 static gboolean
-add_layers (TandemModel *self, guint first, guint last, GHashTable *tensors,
-            TandemDigest *digest, GError **error)
+add_layers (TandemModel *self, guint first, guint last, GHashTable *metadata, GHashTable *tensors,
+            GError **error)
 {
   g_auto (GStrv) names = tandem_model_list_layer_tensors (self, first, last);
   guint i;
@@ -276,22 +278,72 @@ add_layers (TandemModel *self, guint first, guint last, GHashTable *tensors,
   for (i = 0; names[i] != NULL; i++) {
     const TandemModelEntry *entry = g_hash_table_lookup (self->entries, names[i]);
     g_autofree char *name = tandem_model_name_from_canonical (self->config.type, names[i]);
-    TandemTensor *tensor = tandem_model_get_tensor (self, names[i], error);
+    TandemTensor *tensor;
 
+    if (entry->sparse != NULL) {
+      tandem_sparse_tensor_store (entry->sparse, name, metadata, tensors);
+      continue;
+    }
+    tensor = tandem_model_get_tensor (self, names[i], error);
     if (tensor == NULL)
       return FALSE;
-    tandem_digest_add_tensor (digest, name, entry->file, entry->name);
     g_hash_table_insert (tensors, g_steal_pointer (&name), tensor);
   }
   return TRUE;
 }
 
-/* The vocabulary may lie in memory of its own, which must not be let go. */
+/* What a stage file's digest covers are its tensors as they are stored. */
+static void
+add_digests (TandemModel *self, guint first, guint last, GHashTable *tensors,
+             TandemDigest *digest)
+{
+  g_auto (GStrv) names = tandem_model_list_layer_tensors (self, first, last);
+  const TandemTensor *vocabulary = g_hash_table_lookup (tensors, TANDEM_STAGE_VOCABULARY);
+  static const char *const parts[] = { TANDEM_SPARSE_MASK, TANDEM_SPARSE_VALUES };
+  guint i, part;
+
+  if (vocabulary != NULL)
+    tandem_digest_add_bytes (digest, TANDEM_STAGE_VOCABULARY,
+                             tandem_tensor_get_bytes (vocabulary));
+  for (i = 0; names[i] != NULL; i++) {
+    const TandemModelEntry *entry = g_hash_table_lookup (self->entries, names[i]);
+    g_autofree char *name = tandem_model_name_from_canonical (self->config.type, names[i]);
+
+    for (part = 0; entry->sparse != NULL && part < G_N_ELEMENTS (parts); part++) {
+      g_autofree char *to = g_strconcat (name, parts[part], NULL);
+      g_autofree char *from = g_strconcat (entry->name, parts[part], NULL);
+
+      tandem_digest_add_tensor (digest, to, entry->file, from);
+    }
+    if (entry->sparse == NULL)
+      tandem_digest_add_tensor (digest, name, entry->file, entry->name);
+  }
+}
+
+static void
+set (GHashTable *metadata, const char *key, const char *value)
+{
+  g_hash_table_insert (metadata, g_strdup (key), g_strdup (value));
+}
+
+/* The first version that can read it. */
+static int
+choose_version (TandemModel *self, GHashTable *metadata)
+{
+  GHashTableIter iter;
+  gpointer key;
+
+  g_hash_table_iter_init (&iter, metadata);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    if (g_str_has_prefix (key, TANDEM_SPARSE_PREFIX))
+      return VERSION;
+  return self->quantization != TANDEM_QUANTIZATION_NONE ? VERSION : VERSION_PLAIN;
+}
+
 static void
 release_pages (const char *name, const TandemTensor *tensor)
 {
-  if (!g_str_equal (name, TANDEM_STAGE_VOCABULARY))
-    tandem_tensor_release_pages (tensor);
+  tandem_tensor_release_pages (tensor);
 }
 
 /**
@@ -318,7 +370,7 @@ gboolean
 tandem_model_write_stage (TandemModel *self, guint first, guint last, const char *path,
                           GCancellable *cancellable, GError **error)
 {
-  g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+  g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autoptr (GHashTable) tensors = NULL;
   g_autoptr (TandemDigest) digest = NULL;
   g_autofree char *preamble = NULL;
@@ -335,35 +387,28 @@ tandem_model_write_stage (TandemModel *self, guint first, guint last, const char
   }
   tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                    (GDestroyNotify) tandem_tensor_unref);
-  g_hash_table_insert (metadata, (char *) "format", g_strdup ("pt"));
-  g_hash_table_insert (metadata, (char *) TANDEM_STAGE_VERSION,
-                       g_strdup_printf ("%d", self->quantization != TANDEM_QUANTIZATION_NONE
-                                                ? VERSION : VERSION_PLAIN));
+  set (metadata, "format", "pt");
   /* That of the whole model, even if none of its I8 tensors is in this stage. */
   if (self->quantization != TANDEM_QUANTIZATION_NONE)
-    g_hash_table_insert (metadata, (char *) TANDEM_QUANTIZATION_KEY,
-                         g_strdup (tandem_quantization_to_metadata (self->quantization)));
-  g_hash_table_insert (metadata, (char *) TANDEM_STAGE_MODEL, g_strdup (self->fingerprint));
-  g_hash_table_insert (metadata, (char *) TANDEM_STAGE_LAYERS,
+    set (metadata, TANDEM_QUANTIZATION_KEY, tandem_quantization_to_metadata (self->quantization));
+  set (metadata, TANDEM_STAGE_MODEL, self->fingerprint);
+  g_hash_table_insert (metadata, g_strdup (TANDEM_STAGE_LAYERS),
                        g_strdup_printf ("%u-%u", first, last));
-  g_hash_table_insert (metadata, (char *) TANDEM_STAGE_CONFIG, g_strdup (self->config_text));
-  if (first == 0 && has_vocabulary (self) && !add_vocabulary (self, metadata, tensors, error))
+  set (metadata, TANDEM_STAGE_CONFIG, self->config_text);
+  if ((first == 0 && has_vocabulary (self) &&
+       !add_vocabulary (self, metadata, tensors, error)) ||
+      !add_layers (self, first, last, metadata, tensors, error))
     return FALSE;
+  g_hash_table_insert (metadata, g_strdup (TANDEM_STAGE_VERSION),
+                       g_strdup_printf ("%d", choose_version (self, metadata)));
 
   preamble = make_preamble (metadata);
   digest = tandem_digest_new (preamble);
-  if (g_hash_table_size (tensors) > 0) {
-    TandemTensor *vocabulary = g_hash_table_lookup (tensors, TANDEM_STAGE_VOCABULARY);
-
-    tandem_digest_add_bytes (digest, TANDEM_STAGE_VOCABULARY,
-                             tandem_tensor_get_bytes (vocabulary));
-  }
-  if (!add_layers (self, first, last, tensors, digest, error))
-    return FALSE;
+  add_digests (self, first, last, tensors, digest);
   sum = tandem_digest_compute (digest, cancellable, error);
   if (sum == NULL)
     return FALSE;
-  g_hash_table_insert (metadata, (char *) TANDEM_STAGE_DIGEST, sum);
+  g_hash_table_insert (metadata, g_strdup (TANDEM_STAGE_DIGEST), sum);
   return tandem_safetensors_write_full (path, metadata, tensors, release_pages, cancellable,
                                         error);
 }

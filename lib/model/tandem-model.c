@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tandem-model-private.h"
+#include "tensor/tandem-safetensors-private.h"
 
 G_DEFINE_FINAL_TYPE (TandemModel, tandem_model, G_TYPE_OBJECT)
 
@@ -17,6 +18,7 @@ entry_free (gpointer data)
 {
   TandemModelEntry *entry = data;
 
+  g_clear_pointer (&entry->sparse, tandem_sparse_tensor_unref);
   g_free (entry->name);
   g_free (entry);
 }
@@ -50,13 +52,20 @@ tandem_model_init (TandemModel *self)
   self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, entry_free);
 }
 
-/* Notes that the tensor @name of @file exists. */
+/* Notes that the tensor @name of @file exists. The mask of a sparse tensor stands for all of it. */
 gboolean
 tandem_model_add_entry (TandemModel *self, TandemSafetensors *file, const char *name,
                         GError **error)
 {
-  g_autofree char *canonical = tandem_model_name_to_canonical (self->config.type, name);
+  g_autofree char *base = tandem_safetensors_get_sparse_base (file, name);
+  g_autofree char *canonical = NULL;
   TandemModelEntry *entry;
+
+  if (base != NULL && g_str_has_suffix (name, TANDEM_SPARSE_VALUES))
+    return TRUE;
+  if (base != NULL)
+    name = base;
+  canonical = tandem_model_name_to_canonical (self->config.type, name);
 
   entry = g_hash_table_lookup (self->entries, canonical);
   if (entry != NULL) {
@@ -69,6 +78,37 @@ tandem_model_add_entry (TandemModel *self, TandemSafetensors *file, const char *
   entry->file = file;
   entry->name = g_strdup (name);
   g_hash_table_insert (self->entries, g_steal_pointer (&canonical), entry);
+  if (base == NULL)
+    return TRUE;
+  entry->sparse = tandem_safetensors_get_sparse_tensor (file, base, error);
+  if (entry->sparse == NULL)
+    g_prefix_error (error, "%s: ", self->display_path);
+  return entry->sparse != NULL;
+}
+
+/* Whether all sparse tensors that the metadata of @file names were found. */
+gboolean
+tandem_model_check_sparse (TandemModel *self, TandemSafetensors *file, GError **error)
+{
+  g_auto (GStrv) keys = tandem_safetensors_list_metadata (file);
+  guint i;
+
+  for (i = 0; keys[i] != NULL; i++) {
+    const char *name = keys[i] + strlen (TANDEM_SPARSE_PREFIX);
+    const TandemModelEntry *entry;
+    g_autofree char *canonical = NULL;
+
+    if (!g_str_has_prefix (keys[i], TANDEM_SPARSE_PREFIX))
+      continue;
+    canonical = tandem_model_name_to_canonical (self->config.type, name);
+    entry = g_hash_table_lookup (self->entries, canonical);
+    if (entry != NULL && entry->sparse != NULL)
+      continue;
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "%s: the metadata says that tensor \"%s\" is sparse, but %s", self->display_path,
+                 name, entry != NULL ? "it is stored dense" : "there is no mask of it");
+    return FALSE;
+  }
   return TRUE;
 }
 
@@ -88,9 +128,10 @@ static gboolean
 check_tensor (TandemModel *self, const TandemModelSpec *spec, GError **error)
 {
   const TandemModelEntry *entry = g_hash_table_lookup (self->entries, spec->name);
+  guint64 sparse_shape[TANDEM_TENSOR_MAX_DIMS];
+  const guint64 *shape = sparse_shape;
   const char *dtype;
-  const guint64 *shape;
-  guint n_dims;
+  guint n_dims, dim;
 
   if (entry == NULL) {
     g_autofree char *name = tandem_model_name_from_canonical (self->config.type, spec->name);
@@ -100,11 +141,18 @@ check_tensor (TandemModel *self, const TandemModelSpec *spec, GError **error)
                  name, self->first, self->last, self->config.n_layers);
     return FALSE;
   }
-  tandem_safetensors_get_info (entry->file, entry->name, &dtype, &n_dims, &shape, NULL);
-  if (g_str_equal (dtype, "I8") && !tandem_model_check_quantized (self, spec, entry, error))
-    return FALSE;
-  if (!g_str_equal (dtype, "I8") && !g_str_equal (dtype, "F32") && !g_str_equal (dtype, "F16") &&
-      !g_str_equal (dtype, "BF16")) {
+  if (entry->sparse != NULL) {
+    dtype = tandem_dtype_to_string (tandem_sparse_tensor_get_dtype (entry->sparse));
+    n_dims = tandem_sparse_tensor_get_n_dims (entry->sparse);
+    for (dim = 0; dim < n_dims; dim++)
+      sparse_shape[dim] = tandem_sparse_tensor_get_dim (entry->sparse, dim);
+  } else {
+    tandem_safetensors_get_info (entry->file, entry->name, &dtype, &n_dims, &shape, NULL);
+    if (g_str_equal (dtype, "I8") && !tandem_model_check_quantized (self, spec, entry, error))
+      return FALSE;
+  }
+  if (!g_str_equal (dtype, "F32") && !g_str_equal (dtype, "F16") && !g_str_equal (dtype, "BF16") &&
+      (entry->sparse != NULL || !g_str_equal (dtype, "I8"))) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
                  "%s: tensor \"%s\" is stored as %s; F32, F16, BF16 and I8 with scales are supported",
                  self->display_path, entry->name, dtype);
@@ -232,6 +280,34 @@ tandem_model_get_config (TandemModel *self)
 {
   g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
   return &self->config;
+}
+
+/**
+ * tandem_model_get_n_heads:
+ * @self: a model
+ * @layer: a layer
+ *
+ * Returns: how many attention heads the layer has
+ */
+guint
+tandem_model_get_n_heads (TandemModel *self, guint layer)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self) && layer < self->config.n_layers, 0);
+  return tandem_model_config_get_heads (&self->config, layer);
+}
+
+/**
+ * tandem_model_get_intermediate_size:
+ * @self: a model
+ * @layer: a layer
+ *
+ * Returns: the width inside its feed-forward block, in elements
+ */
+guint
+tandem_model_get_intermediate_size (TandemModel *self, guint layer)
+{
+  g_return_val_if_fail (TANDEM_IS_MODEL (self) && layer < self->config.n_layers, 0);
+  return tandem_model_config_get_intermediate (&self->config, layer);
 }
 
 /**
@@ -378,10 +454,10 @@ tandem_model_get_tokenizer (TandemModel *self, GError **error)
  *   "encoder.group.0.output.dense.weight", "embeddings.projection.bias"
  * @error: return location for %TANDEM_MODEL_ERROR_TENSOR
  *
- * Gets a tensor whose memory is the mapping of the file. Its shape is the one
- * that the configuration says, its type F32, F16, BF16 or I8: that was checked
- * when the model was opened. An I8 tensor NAME has a scale for each row in NAME.scale.
- * It may outlive @self.
+ * Gets a tensor whose memory is the mapping of the file, or memory of its own where the file
+ * stores it sparse. Its shape is the one that the configuration says, its type F32, F16, BF16 or I8:
+ * that was checked when the model was opened. An I8 tensor NAME has a scale for each row in
+ * NAME.scale. It may outlive @self.
  *
  * Returns: (transfer full): the tensor, or %NULL with @error set
  */
@@ -400,6 +476,8 @@ tandem_model_get_tensor (TandemModel *self, const char *name, GError **error)
                  self->first, self->last);
     return NULL;
   }
+  if (entry->sparse != NULL)
+    return tandem_sparse_tensor_to_dense (entry->sparse, error);
   return tandem_safetensors_get_tensor (entry->file, entry->name, error);
 }
 
@@ -409,9 +487,31 @@ is_quantized (TandemModel *self, const char *name)
   const TandemModelEntry *entry = g_hash_table_lookup (self->entries, name);
   const char *dtype = NULL;
 
-  return entry != NULL &&
+  return entry != NULL && entry->sparse == NULL &&
          tandem_safetensors_get_info (entry->file, entry->name, &dtype, NULL, NULL, NULL) &&
          g_str_equal (dtype, "I8");
+}
+
+/**
+ * tandem_model_get_sparse_tensor:
+ * @self: a model
+ * @name: a canonical name, as tandem_model_list_tensors() gives it
+ *
+ * Gets a tensor that the files store sparse: its zeros were pruned, and stay zero when the model
+ * is trained.
+ *
+ * Returns: (transfer full) (nullable): the tensor, or %NULL when it is stored dense or not there
+ */
+TandemSparseTensor *
+tandem_model_get_sparse_tensor (TandemModel *self, const char *name)
+{
+  const TandemModelEntry *entry;
+
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), NULL);
+  g_return_val_if_fail (name != NULL, NULL);
+
+  entry = g_hash_table_lookup (self->entries, name);
+  return entry != NULL && entry->sparse != NULL ? tandem_sparse_tensor_ref (entry->sparse) : NULL;
 }
 
 /**

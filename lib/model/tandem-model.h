@@ -4,6 +4,7 @@
 #include <gio/gio.h>
 
 #include "tandem-export.h"
+#include "tensor/tandem-sparse-tensor.h"
 #include "tensor/tandem-tensor.h"
 #include "text/tandem-tokenizer.h"
 
@@ -94,8 +95,13 @@ typedef struct _TandemModelConfig TandemModelConfig;
  *   one group share them
  * @hidden_size: width of the rows between layers, in elements
  * @embedding_size: width of the embeddings, in elements: @hidden_size in a BERT
- * @n_heads: attention heads; divides @hidden_size
- * @intermediate_size: width inside the feed-forward block
+ * @n_heads: attention heads of a layer that none were removed from; divides @hidden_size, and the
+ *   quotient is the width of a head in every layer
+ * @intermediate_size: width inside the feed-forward block, of the layer where it is largest
+ * @layer_heads: (array) (nullable): the heads of each layer, where some were removed
+ *   ("pruned_heads"); %NULL: @n_heads everywhere
+ * @layer_intermediate_sizes: (array) (nullable): the width inside the feed-forward block of each
+ *   layer ("tandem_intermediate_sizes"); %NULL: @intermediate_size everywhere
  * @vocab_size: rows of the word embeddings
  * @max_positions: rows of the position embeddings: the longest sequence
  * @n_types: rows of the token type embeddings
@@ -116,6 +122,8 @@ struct _TandemModelConfig
   guint embedding_size;
   guint n_heads;
   guint intermediate_size;
+  guint *layer_heads;
+  guint *layer_intermediate_sizes;
   guint vocab_size;
   guint max_positions;
   guint n_types;
@@ -146,6 +154,12 @@ TANDEM_API
 const TandemModelConfig *tandem_model_get_config (TandemModel *self);
 
 TANDEM_API
+guint tandem_model_get_n_heads (TandemModel *self, guint layer);
+
+TANDEM_API
+guint tandem_model_get_intermediate_size (TandemModel *self, guint layer);
+
+TANDEM_API
 const char *tandem_model_get_config_text (TandemModel *self);
 
 TANDEM_API
@@ -168,6 +182,9 @@ TandemTokenizer *tandem_model_get_tokenizer (TandemModel *self, GError **error);
 
 TANDEM_API
 TandemTensor *tandem_model_get_tensor (TandemModel *self, const char *name, GError **error);
+
+TANDEM_API
+TandemSparseTensor *tandem_model_get_sparse_tensor (TandemModel *self, const char *name);
 
 TANDEM_API
 char **tandem_model_list_tensors (TandemModel *self);

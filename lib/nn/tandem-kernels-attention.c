@@ -249,10 +249,10 @@ KERNEL (attention) (const float *query, const float *key, const float *value, gs
 
 void
 KERNEL (first_row_attention) (const float *x, guint length, guint width, guint n_heads,
-                              const float *query, const float *key, const float *value,
-                              const float *value_bias, float *out, float *scratch)
+                              guint head_size, const float *query, const float *key,
+                              const float *value, const float *value_bias, float *out,
+                              float *scratch)
 {
-  guint head_size = width / n_heads;
   gsize padded = (gsize) (length + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS * BLOCK_COLUMNS;
   float scale = 1.0f / sqrtf ((float) head_size);
   float *folded = scratch;              /* the query seen through the key projection */

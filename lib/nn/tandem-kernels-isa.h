@@ -17,8 +17,9 @@ void KERNEL (attention) (const float *query, const float *key, const float *valu
                          guint length, guint n_heads, guint head_size, float *out,
                          float *scratch);
 void KERNEL (first_row_attention) (const float *x, guint length, guint width, guint n_heads,
-                                   const float *query, const float *key, const float *value,
-                                   const float *value_bias, float *out, float *scratch);
+                                   guint head_size, const float *query, const float *key,
+                                   const float *value, const float *value_bias, float *out,
+                                   float *scratch);
 
 extern const TandemKernels KERNEL (kernels);
 extern const TandemTrainingKernels KERNEL (training_kernels);

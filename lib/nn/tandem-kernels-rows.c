@@ -133,6 +133,58 @@ embed_int8 (const gint32 *ids, guint n_rows, guint width, const gint8 *words, co
   }
 }
 
+#ifdef __AVX512BW__
+/* 16 elements at once; a load of values is masked, so that none behind the last is touched. */
+static void
+expand (const guint8 *mask, guint n, gconstpointer values, guint size, gpointer out)
+{
+  const guint16 *halves = values;
+  const float *floats = values;
+  guint i;
+
+  for (i = 0; i < n; i += 16) {
+    guint count = MIN (n - i, 16), n_values;
+    __mmask16 bits = mask[i / 8] | (count > 8 ? mask[i / 8 + 1] << 8 : 0), present;
+
+    bits &= (1u << count) - 1;
+    n_values = __builtin_popcount (bits);
+    present = (1u << n_values) - 1;
+    if (size == 4) {
+      _mm512_mask_storeu_ps ((float *) out + i, (1u << count) - 1,
+                             _mm512_maskz_expand_ps (bits, _mm512_maskz_loadu_ps (present, floats)));
+      floats += n_values;
+    } else {
+      __m512i wide = _mm512_cvtepu16_epi32 (_mm256_maskz_loadu_epi16 (present, halves));
+
+      _mm256_mask_storeu_epi16 ((guint16 *) out + i, (1u << count) - 1,
+                                _mm512_cvtepi32_epi16 (_mm512_maskz_expand_epi32 (bits, wide)));
+      halves += n_values;
+    }
+  }
+}
+#else
+static void
+expand (const guint8 *mask, guint n, gconstpointer values, guint size, gpointer out)
+{
+  const guint8 *value = values;
+  guint8 *to = out;
+  guint i;
+
+  memset (out, 0, (gsize) n * size);
+  for (i = 0; i < n; i += 8, to += 8 * size) {
+    guint bits = mask[i / 8] & (n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
+
+    /* A size that the compiler knows makes each copy one instruction. */
+    for (; bits != 0; bits &= bits - 1, value += size) {
+      if (size == 4)
+        memcpy (to + 4 * __builtin_ctz (bits), value, 4);
+      else
+        memcpy (to + 2 * __builtin_ctz (bits), value, 2);
+    }
+  }
+}
+#endif
+
 #define DEFINE_MAP(name)                                          \
   static void name (float *x, gsize n)                            \
   {                                                               \
@@ -174,6 +226,7 @@ const TandemKernels KERNEL (kernels) = {
   .name = KERNEL_STRING (TANDEM_ISA),
   .embed = embed,
   .embed_int8 = embed_int8,
+  .expand = expand,
   .add_layer_norm = add_layer_norm,
   .gelu_erf = gelu_erf,
   .gelu_tanh = gelu_tanh,

@@ -35,6 +35,10 @@ typedef struct
                       const float *scales, const float *positions, const float *gamma,
                       const float *beta, float eps, float *out);
 
+  /* Writes n elements of @size bytes, 2 or 4: the next value where the bit of the element is set, the
+   * lowest bit of the first byte first, and else zero. Reads no value behind the last one. */
+  void (*expand) (const guint8 *mask, guint n, gconstpointer values, guint size, gpointer out);
+
   /* out[r, :] = layer norm (x[r, :] + residual[r, :]); out may be x.
    * (Ba, Kiros and Hinton 2016, equation 4, over each row.) */
   void (*add_layer_norm) (const float *x, const float *residual, guint n_rows, guint width,
@@ -61,12 +65,13 @@ typedef struct
    *   q_h . (K_h x_j) = (K_h' q_h) . x_j   and   sum_j p_j V_h x_j = V_h sum_j p_j x_j,
    * so that neither is computed for any row but that one. The bias of the key
    * adds the same to every score and leaves the softmax as it is.
-   * x: [length, width], the input of the layer; query: [width];
-   * key, value: [width, width] as stored, one row an output; out: [width].
+   * x: [length, width], the input of the layer; query and out: [n_heads * head_size];
+   * key, value: [n_heads * head_size, width] as stored, one row an output.
    * scratch: n_heads * (length + width) floats and two rows. */
   void (*first_row_attention) (const float *x, guint length, guint width, guint n_heads,
-                               const float *query, const float *key, const float *value,
-                               const float *value_bias, float *out, float *scratch);
+                               guint head_size, const float *query, const float *key,
+                               const float *value, const float *value_bias, float *out,
+                               float *scratch);
 
   const TandemTrainingKernels *training;
 } TandemKernels;

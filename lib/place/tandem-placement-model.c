@@ -23,8 +23,13 @@ get_size (TandemModel *model, const TandemModelSpec *spec, TandemPrecision preci
   guint64 n = spec->shape[0] * (spec->n_dims > 1 ? spec->shape[1] : 1);
 
   if (g_str_equal (spec->name, WORD_EMBEDDINGS)) {
-    g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, spec->name, NULL);
+    g_autoptr (TandemSparseTensor) sparse = tandem_model_get_sparse_tensor (model, spec->name);
+    g_autoptr (TandemTensor) tensor = NULL;
 
+    /* Mask, values, and an index of a quarter of the mask. */
+    if (sparse != NULL)
+      return tandem_sparse_tensor_get_n_bytes (sparse) + n / 32;
+    tensor = tandem_model_get_tensor (model, spec->name, NULL);
     /* Their scales become floats. */
     if (tensor != NULL && tandem_tensor_get_dtype (tensor) == TANDEM_DTYPE_I8)
       return n + 4 * spec->shape[0];

@@ -13,6 +13,16 @@ G_BEGIN_DECLS
 gboolean tandem_safetensors_read (TandemSafetensors *self, const char *name, guint64 offset,
                                   gpointer buffer, gsize length, GError **error);
 
+/* How tensors are stored other than dense; see tandem-safetensors-sparse.c. */
+#define TANDEM_SPARSE_PREFIX "tandem.sparse."
+#define TANDEM_SPARSE_MASK ".mask"
+#define TANDEM_SPARSE_VALUES ".values"
+
+char *tandem_safetensors_get_sparse_base (TandemSafetensors *self, const char *name);
+
+/* See tandem_tensor_release_pages(). */
+void tandem_tensor_mark_mapped (TandemTensor *tensor);
+
 /* What fstat() said of the file when it was opened, or NULL for memory; and
  * whether it says the same now. */
 const struct stat *tandem_safetensors_get_stat (TandemSafetensors *self);

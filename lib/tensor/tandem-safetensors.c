@@ -272,6 +272,7 @@ tandem_safetensors_get_tensor (TandemSafetensors *self, const char *name, GError
 {
   const TandemSafetensorsEntry *entry;
   g_autoptr (GBytes) slice = NULL;
+  TandemTensor *tensor;
 
   g_return_val_if_fail (TANDEM_IS_SAFETENSORS (self), NULL);
   g_return_val_if_fail (name != NULL, NULL);
@@ -287,7 +288,10 @@ tandem_safetensors_get_tensor (TandemSafetensors *self, const char *name, GError
   }
   slice = g_bytes_new_from_bytes (self->bytes, self->data_start + entry->begin,
                                   entry->end - entry->begin);
-  return tandem_tensor_new (entry->dtype, entry->n_dims, entry->shape, slice, error);
+  tensor = tandem_tensor_new (entry->dtype, entry->n_dims, entry->shape, slice, error);
+  if (tensor != NULL && self->fd >= 0)
+    tandem_tensor_mark_mapped (tensor);
+  return tensor;
 }
 
 /**

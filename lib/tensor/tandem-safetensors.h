@@ -4,6 +4,7 @@
 #include <gio/gio.h>
 
 #include "tandem-export.h"
+#include "tensor/tandem-sparse-tensor.h"
 #include "tensor/tandem-tensor.h"
 
 G_BEGIN_DECLS
@@ -53,6 +54,10 @@ gboolean tandem_safetensors_get_info (TandemSafetensors *self, const char *name,
 TANDEM_API
 TandemTensor *tandem_safetensors_get_tensor (TandemSafetensors *self, const char *name,
                                              GError **error);
+
+TANDEM_API
+TandemSparseTensor *tandem_safetensors_get_sparse_tensor (TandemSafetensors *self,
+                                                          const char *name, GError **error);
 
 TANDEM_API
 char **tandem_safetensors_list_metadata (TandemSafetensors *self);

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tandem-safetensors-private.h"
+
 struct _TandemTensor
 {
   gatomicrefcount ref_count;
@@ -16,6 +18,7 @@ struct _TandemTensor
   guint n_dims;
   guint64 shape[TANDEM_TENSOR_MAX_DIMS];
   guint64 n_elements;
+  gboolean is_mapped;           /* bytes are a part of a mapped file */
   GBytes *bytes;
 };
 
@@ -241,6 +244,13 @@ tandem_tensor_get_bytes (const TandemTensor *tensor)
   return tensor->bytes;
 }
 
+/* Says that the bytes are a part of a read-only mapping of a file. */
+void
+tandem_tensor_mark_mapped (TandemTensor *tensor)
+{
+  tensor->is_mapped = TRUE;
+}
+
 static float
 f16_to_f32 (guint16 h)
 {
@@ -341,8 +351,7 @@ tandem_tensor_copy_f32 (const TandemTensor *tensor, guint64 first, guint64 count
  *
  * Tells the system that the pages of a mapped file that lie wholly inside the
  * tensor are not needed soon, so that they do not count as memory in use. They
- * are read again when touched. Only call it for tensors of a read-only file
- * mapping.
+ * are read again when touched. Tensors in memory of their own stay as they are.
  */
 void
 tandem_tensor_release_pages (const TandemTensor *tensor)
@@ -353,6 +362,6 @@ tandem_tensor_release_pages (const TandemTensor *tensor)
   guintptr first = (start + page - 1) / page * page;
   guintptr end = (start + size) / page * page;
 
-  if (end > first)
+  if (tensor->is_mapped && end > first)
     madvise ((void *) first, end - first, MADV_DONTNEED);
 }

@@ -35,6 +35,8 @@ typedef struct
    * until the limit */
   gsize first;
   gsize window;
+  /* [vocabulary]: set where an entry was found, also in a word that is [UNK]; or NULL */
+  guint8 *used;
 } Output;
 
 typedef struct
@@ -126,6 +128,8 @@ output_word (const TandemTokenizer *self, Output *output, const guint8 *word, gu
     if (best == TANDEM_WORD_TRIE_NONE)
       goto unknown;
     output->ids[output->n++] = best;
+    if (G_UNLIKELY (output->used != NULL))
+      output->used[best] = TRUE;
     start = best_end;
     root = tandem_word_trie_root (trie, TANDEM_TOKENIZER_CONTINUATION);
   }
@@ -318,41 +322,15 @@ count_replaced (const guint8 *p, const guint8 *end)
   return n_replaced;
 }
 
-/**
- * tandem_tokenizer_encode_into:
- * @self: a tokenizer
- * @text: (array length=length) (element-type guint8): UTF-8 text
- * @length: bytes of @text, at most %TANDEM_TOKENIZER_MAX_TEXT, or -1 when a zero byte
- *   ends it
- * @max_length: the most ids to give, with [CLS] and [SEP]; 0 for no limit. Below 2
- *   counts as 2
- * @ids: (element-type gint32): the array of #gint32 to append to
- * @n_replaced: (out) (optional): how often bytes that are not UTF-8 were taken as
- *   U+FFFD, in the whole text
- *
- * Appends [CLS], the ids of @text and [SEP]. What is too much for @max_length is left out at
- * the end of the text, or at its beginning with %TANDEM_TOKENIZER_CUT_START; [SEP] is not. The names of special tokens, such as "[SEP]", in @text become those tokens, as
- * in the reference.
- *
- * Each maximal part of a character that is not valid UTF-8 counts as one U+FFFD, which
- * cleaning then removes. Any thread may call this.
- *
- * Returns: how many ids were appended
- */
-gsize
-tandem_tokenizer_encode_into (TandemTokenizer *self, const char *text, gssize length,
-                              guint max_length, GArray *ids, guint *n_replaced)
+static gsize
+encode (TandemTokenizer *self, const char *text, gssize length, guint max_length, GArray *ids,
+        guint8 *used, guint *n_replaced)
 {
   const guint8 *p = (const guint8 *) text;
   const guint8 *end;
-  Output output = { .array = ids };
+  Output output = { .array = ids, .used = used };
   guint replaced = 0;
   gsize before;
-
-  g_return_val_if_fail (TANDEM_IS_TOKENIZER (self), 0);
-  g_return_val_if_fail (text != NULL || length == 0, 0);
-  g_return_val_if_fail (ids != NULL && g_array_get_element_size (ids) == sizeof (gint32), 0);
-  g_return_val_if_fail (length <= TANDEM_TOKENIZER_MAX_TEXT, 0);
 
   end = length == 0 ? p : p + (length < 0 ? strlen (text) : (gsize) length);
   before = ids->len;
@@ -390,6 +368,64 @@ tandem_tokenizer_encode_into (TandemTokenizer *self, const char *text, gssize le
   output.ids[output.n++] = self->specials[TANDEM_TOKENIZER_SEP].id;
   g_array_set_size (ids, output.n);
   return output.n - before;
+}
+
+/**
+ * tandem_tokenizer_encode_into:
+ * @self: a tokenizer
+ * @text: (array length=length) (element-type guint8): UTF-8 text
+ * @length: bytes of @text, at most %TANDEM_TOKENIZER_MAX_TEXT, or -1 when a zero byte
+ *   ends it
+ * @max_length: the most ids to give, with [CLS] and [SEP]; 0 for no limit. Below 2
+ *   counts as 2
+ * @ids: (element-type gint32): the array of #gint32 to append to
+ * @n_replaced: (out) (optional): how often bytes that are not UTF-8 were taken as
+ *   U+FFFD, in the whole text
+ *
+ * Appends [CLS], the ids of @text and [SEP]. What is too much for @max_length is left out at
+ * the end of the text, or at its beginning with %TANDEM_TOKENIZER_CUT_START; [SEP] is not. The names of special tokens, such as "[SEP]", in @text become those tokens, as
+ * in the reference.
+ *
+ * Each maximal part of a character that is not valid UTF-8 counts as one U+FFFD, which
+ * cleaning then removes. Any thread may call this.
+ *
+ * Returns: how many ids were appended
+ */
+gsize
+tandem_tokenizer_encode_into (TandemTokenizer *self, const char *text, gssize length,
+                              guint max_length, GArray *ids, guint *n_replaced)
+{
+  g_return_val_if_fail (TANDEM_IS_TOKENIZER (self), 0);
+  g_return_val_if_fail (text != NULL || length == 0, 0);
+  g_return_val_if_fail (ids != NULL && g_array_get_element_size (ids) == sizeof (gint32), 0);
+  g_return_val_if_fail (length <= TANDEM_TOKENIZER_MAX_TEXT, 0);
+
+  return encode (self, text, length, max_length, ids, NULL, n_replaced);
+}
+
+/**
+ * tandem_tokenizer_mark_used: (skip)
+ * @self: a tokenizer
+ * @text: (array length=length) (element-type guint8): UTF-8 text
+ * @length: bytes of @text, at most %TANDEM_TOKENIZER_MAX_TEXT, or -1 when a zero byte ends it
+ * @used: (array): a byte for each entry of the vocabulary
+ *
+ * Sets the bytes of all entries that are looked up successfully while all of @text is encoded: those
+ * that come out, and those with which a word begins that is [UNK] in the end. A vocabulary with
+ * these entries and any others of this one encodes @text alike, for the longest entry that fits is
+ * the same at each place.
+ */
+void
+tandem_tokenizer_mark_used (TandemTokenizer *self, const char *text, gssize length, guint8 *used)
+{
+  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (gint32));
+
+  g_return_if_fail (TANDEM_IS_TOKENIZER (self));
+  g_return_if_fail (text != NULL || length == 0);
+  g_return_if_fail (length <= TANDEM_TOKENIZER_MAX_TEXT);
+  g_return_if_fail (used != NULL);
+
+  encode (self, text, length, 0, ids, used, NULL);
 }
 
 /**

@@ -91,4 +91,8 @@ TANDEM_API
 gsize tandem_tokenizer_encode (TandemTokenizer *self, const char *text, gssize length,
                                guint max_length, gint32 **ids, guint *n_replaced);
 
+TANDEM_API
+void tandem_tokenizer_mark_used (TandemTokenizer *self, const char *text, gssize length,
+                                 guint8 *used);
+
 G_END_DECLS

@@ -31,6 +31,7 @@ extern const TandemCommand tandem_command_merge;
 extern const TandemCommand tandem_command_node;
 extern const TandemCommand tandem_command_plan;
 extern const TandemCommand tandem_command_profile;
+extern const TandemCommand tandem_command_prune;
 extern const TandemCommand tandem_command_quantize;
 extern const TandemCommand tandem_command_run;
 extern const TandemCommand tandem_command_split;

@@ -9,8 +9,9 @@
 #include "tandem-inspect-report.h"
 
 static void
-build_config (JsonBuilder *json, const TandemModelConfig *config)
+build_config (JsonBuilder *json, TandemModel *model)
 {
+  const TandemModelConfig *config = tandem_model_get_config (model);
   const struct
   {
     const char *name;
@@ -37,6 +38,16 @@ build_config (JsonBuilder *json, const TandemModelConfig *config)
     json_builder_set_member_name (json, sizes[i].name);
     json_builder_add_int_value (json, sizes[i].value);
   }
+  json_builder_set_member_name (json, "layer_heads");
+  json_builder_begin_array (json);
+  for (i = 0; i < config->n_layers; i++)
+    json_builder_add_int_value (json, tandem_model_get_n_heads (model, i));
+  json_builder_end_array (json);
+  json_builder_set_member_name (json, "layer_intermediate_sizes");
+  json_builder_begin_array (json);
+  for (i = 0; i < config->n_layers; i++)
+    json_builder_add_int_value (json, tandem_model_get_intermediate_size (model, i));
+  json_builder_end_array (json);
   json_builder_set_member_name (json, "hidden_act");
   json_builder_add_string_value (json, tandem_inspect_get_activation_name (config->activation));
   json_builder_set_member_name (json, "layer_norm_eps");
@@ -104,7 +115,7 @@ build_model (JsonBuilder *json, const TandemInspectReport *report)
   json_builder_add_int_value (json, last);
   json_builder_set_member_name (json, "classifier");
   json_builder_add_boolean_value (json, tandem_model_has_classifier (report->model));
-  build_config (json, tandem_model_get_config (report->model));
+  build_config (json, report->model);
   build_quantization (json, tandem_model_get_quantization (report->model));
   build_vocabulary (json, report->tokenizer);
   json_builder_set_member_name (json, "parts");
@@ -119,6 +130,10 @@ build_model (JsonBuilder *json, const TandemInspectReport *report)
     json_builder_add_int_value (json, part->n_elements);
     json_builder_set_member_name (json, "bytes");
     json_builder_add_int_value (json, part->n_bytes);
+    json_builder_set_member_name (json, "nonzero");
+    json_builder_add_int_value (json, part->n_kept);
+    json_builder_set_member_name (json, "flops");
+    json_builder_add_int_value (json, part->n_flops);
     json_builder_end_object (json);
   }
   json_builder_end_array (json);
@@ -146,6 +161,14 @@ build_rows (JsonBuilder *json, const TandemInspectReport *report)
     json_builder_end_array (json);
     json_builder_set_member_name (json, "bytes");
     json_builder_add_int_value (json, row->n_bytes);
+    if (report->model != NULL) {
+      json_builder_set_member_name (json, "nonzero");
+      json_builder_add_int_value (json, row->n_kept);
+      json_builder_set_member_name (json, "flops");
+      json_builder_add_int_value (json, row->n_flops);
+      json_builder_set_member_name (json, "sparse");
+      json_builder_add_boolean_value (json, row->is_sparse);
+    }
     json_builder_end_object (json);
   }
   json_builder_end_array (json);

@@ -14,7 +14,11 @@ typedef struct
   guint n_dims;
   guint64 shape[TANDEM_TENSOR_MAX_DIMS];
   guint64 n_elements;
-  guint64 n_bytes;
+  guint64 n_kept;               /* elements that are not zero */
+  guint64 n_bytes;              /* as it is stored */
+  guint64 n_dense_bytes;        /* as it would be with all zeros */
+  guint64 n_flops;              /* a row of activations through a linear layer; 0: none */
+  gboolean is_sparse;
 } Row;
 
 /* Rows of one layer or group of layers, of the embeddings, or of what follows the last layer. */
@@ -22,7 +26,9 @@ typedef struct
 {
   char *name;
   guint64 n_elements;
+  guint64 n_kept;
   guint64 n_bytes;
+  guint64 n_flops;
 } Part;
 
 typedef struct
@@ -43,5 +49,9 @@ void tandem_inspect_print_text (const TandemInspectReport *report, guint64 n_ele
 
 void tandem_inspect_print_json (const TandemInspectReport *report, guint64 n_elements,
                                 guint64 n_bytes);
+
+/* Writes an SVG. */
+gboolean tandem_inspect_write_picture (const TandemInspectReport *report, guint64 n_bytes,
+                                       const char *path, GError **error);
 
 G_END_DECLS

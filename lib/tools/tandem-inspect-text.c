@@ -67,6 +67,21 @@ print_quantization (TandemQuantization quantization)
                 : _("int8 weights and activations; this processor runs them in floats"));
 }
 
+/* Where layers differ: "heads 2, feed-forward 256" of each. */
+static void
+print_layer_sizes (TandemModel *model)
+{
+  const TandemModelConfig *config = tandem_model_get_config (model);
+  guint i;
+
+  for (i = 0; i < config->n_layers; i++) {
+    g_autofree char *label = g_strdup_printf (_("Layer %u"), i);
+
+    print_value (label, _("%u heads, feed-forward %u"), tandem_model_get_n_heads (model, i),
+                 tandem_model_get_intermediate_size (model, i));
+  }
+}
+
 static void
 print_model (const TandemInspectReport *report)
 {
@@ -79,6 +94,8 @@ print_model (const TandemInspectReport *report)
   print_value (_("Layers"), _("%u to %u of %u"), first, last, config->n_layers);
   print_value (_("Width"), _("%u, %u heads, feed-forward %u"), config->hidden_size,
                config->n_heads, config->intermediate_size);
+  if (config->layer_heads != NULL || config->layer_intermediate_sizes != NULL)
+    print_layer_sizes (report->model);
   if (config->type == TANDEM_MODEL_ALBERT)
     print_value (_("Weights shared"), _("groups of layers: %u, width of embeddings: %u"),
                  config->n_groups, config->embedding_size);
@@ -104,6 +121,13 @@ print_model (const TandemInspectReport *report)
   }
 }
 
+/* In percent. */
+static double
+get_sparsity (guint64 n_elements, guint64 n_kept)
+{
+  return n_elements > 0 ? 100.0 * (double) (n_elements - n_kept) / (double) n_elements : 0;
+}
+
 static void
 print_parts (const TandemInspectReport *report)
 {
@@ -113,7 +137,9 @@ print_parts (const TandemInspectReport *report)
     const Part *part = g_ptr_array_index (report->parts, i);
     g_autofree char *size = g_format_size (part->n_bytes);
 
-    g_print ("  %-14s %12" G_GUINT64_FORMAT "  %s\n", part->name, part->n_elements, size);
+    g_print ("  %-14s %12" G_GUINT64_FORMAT "  %-10s %5.1f %% %12" G_GUINT64_FORMAT "\n",
+             part->name, part->n_elements, size,
+             get_sparsity (part->n_elements, part->n_kept), part->n_flops);
   }
 }
 
@@ -138,8 +164,12 @@ print_rows (const TandemInspectReport *report)
       g_string_append_printf (shape, "%s%" G_GUINT64_FORMAT, dim > 0 ? ", " : "",
                               row->shape[dim]);
     g_string_append_c (shape, ']');
-    g_print ("  %-*s  %-4s  %-14s %12" G_GUINT64_FORMAT "\n", width, name, dtype,
-             shape->str, row->n_bytes);
+    g_print ("  %-*s  %-4s  %-14s %12" G_GUINT64_FORMAT, width, name, dtype, shape->str,
+             row->n_bytes);
+    if (report->model != NULL)
+      g_print (" %5.1f %%%s", get_sparsity (row->n_elements, row->n_kept),
+               row->is_sparse ? _(" sparse") : "");
+    g_print ("\n");
   }
 }
 
@@ -155,9 +185,11 @@ tandem_inspect_print_text (const TandemInspectReport *report, guint64 n_elements
     print_line (_("Kind"), _("safetensors file"));
   print_value (_("Parameters"), "%" G_GUINT64_FORMAT ", %s", n_elements, size);
   if (report->parts->len > 0) {
-    g_print ("\n%s\n", _("Parts: parameters, size"));
+    g_print ("\n%s\n", _("Parts: parameters, size, share that is zero, operations a row in linear "
+                         "layers"));
     print_parts (report);
   }
-  g_print ("\n%s\n", _("Tensors: type, shape, bytes"));
+  g_print ("\n%s\n", report->model != NULL ? _("Tensors: type, shape, bytes, share that is zero")
+                                             : _("Tensors: type, shape, bytes"));
   print_rows (report);
 }

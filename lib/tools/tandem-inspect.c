@@ -61,7 +61,8 @@ add_row (TandemInspectReport *report, const char *name, const char *dtype, guint
     row->shape[i] = shape[i];
     row->n_elements *= shape[i];
   }
-  row->n_bytes = n_bytes;
+  row->n_bytes = row->n_dense_bytes = n_bytes;
+  row->n_kept = row->n_elements;
   g_ptr_array_add (report->rows, row);
   return row;
 }
@@ -94,7 +95,38 @@ add_to_part (TandemInspectReport *report, const Row *row)
     g_ptr_array_add (report->parts, part);
   }
   part->n_elements += row->n_elements;
+  part->n_kept += row->n_kept;
   part->n_bytes += row->n_bytes;
+  part->n_flops += row->n_flops;
+}
+
+/* Elements with any bit but the sign. */
+static guint64
+count_kept (const TandemTensor *tensor)
+{
+  gsize size = tandem_dtype_get_size (tandem_tensor_get_dtype (tensor));
+  const guint8 *data = tandem_tensor_get_data (tensor, NULL);
+  guint64 n = tandem_tensor_get_n_elements (tensor), kept = 0, i;
+
+  for (i = 0; i < n; i++, data += size) {
+    guint32 word = 0;
+
+    memcpy (&word, data, size);
+    kept += (guint32) (word << (size == 2 ? 17 : 1)) != 0;
+  }
+  tandem_tensor_release_pages (tensor);
+  return kept;
+}
+
+/* A multiplication and an addition for each element of a linear layer's matrix; embeddings are
+ * looked up. */
+static guint64
+count_flops (const Row *row)
+{
+  if (row->n_dims != 2 || (g_str_has_prefix (row->name, "embeddings.") &&
+                           !g_str_has_prefix (row->name, "embeddings.projection.")))
+    return 0;
+  return 2 * row->n_elements;
 }
 
 static gboolean
@@ -106,6 +138,8 @@ collect_model (TandemInspectReport *report, GError **error)
 
   for (i = 0; names[i] != NULL; i++) {
     g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (report->model, names[i], error);
+    g_autoptr (TandemSparseTensor) sparse =
+        tandem_model_get_sparse_tensor (report->model, names[i]);
     guint64 shape[TANDEM_TENSOR_MAX_DIMS];
     gsize size;
     Row *row;
@@ -115,11 +149,16 @@ collect_model (TandemInspectReport *report, GError **error)
     for (dim = 0; dim < tandem_tensor_get_n_dims (tensor); dim++)
       shape[dim] = tandem_tensor_get_dim (tensor, dim);
     tandem_tensor_get_data (tensor, &size);
-    row = add_row (report, names[i], tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)), dim,
-                   shape, size);
+    row = add_row (report, names[i], tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)),
+                   dim, shape, size);
+    row->n_kept = count_kept (tensor);
+    row->n_flops = count_flops (row);
+    row->is_sparse = sparse != NULL;
+    if (sparse != NULL)
+      row->n_bytes = tandem_sparse_tensor_get_n_bytes (sparse);
     /* They were never learned. */
     if (g_str_has_suffix (names[i], SCALE))
-      row->n_elements = 0;
+      row->n_elements = row->n_kept = 0;
     add_to_part (report, row);
   }
   tandem_model_get_layers (report->model, &first, NULL);
@@ -184,10 +223,13 @@ collect (TandemInspectReport *report, const char *path, GCancellable *cancellabl
 static int
 run (char **args)
 {
+  g_autofree char *svg = NULL;
   gboolean as_json = FALSE;
   const GOptionEntry entries[] = {
     { "json", 'j', G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &as_json,
       N_("Print JSON, for programs"), NULL },
+    { "svg", 's', G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, &svg,
+      N_("Draw sizes and zeros of the matrices into this file, too"), N_("FILE") },
     { NULL },
   };
   g_auto (GStrv) rest = g_strdupv (args);
@@ -218,6 +260,8 @@ run (char **args)
     tandem_inspect_print_json (&report, n_elements, n_bytes);
   else
     tandem_inspect_print_text (&report, n_elements, n_bytes);
+  if (svg != NULL && !tandem_inspect_write_picture (&report, n_bytes, svg, &error))
+    return tandem_command_failed (error);
   return TANDEM_EXIT_OK;
 }
 

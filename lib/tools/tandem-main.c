@@ -21,6 +21,7 @@ static const TandemCommand *const commands[] = {
   &tandem_command_node,
   &tandem_command_plan,
   &tandem_command_profile,
+  &tandem_command_prune,
   &tandem_command_quantize,
   &tandem_command_run,
   &tandem_command_split,

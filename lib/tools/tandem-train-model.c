@@ -59,6 +59,7 @@ make_from (const TrainOptions *options, const char *config, const char *const *l
 {
   g_autoptr (TandemModel) source = tandem_model_open (options->from, cancellable, error);
   g_autoptr (GHashTable) tensors = NULL;
+  g_autoptr (TandemMasks) masks = NULL;
 
   if (source == NULL)
     return FALSE;
@@ -77,8 +78,11 @@ make_from (const TrainOptions *options, const char *config, const char *const *l
   if (labels == NULL && (config != NULL || !tandem_model_has_classifier (source) ||
                          tandem_model_get_config (source)->labels == NULL))
     labels = default_labels;
-  return tandem_model_export (source, config, tensors, labels, TANDEM_DTYPE_F32, folder,
-                              TANDEM_MODEL_EXPORT_REPLACE, cancellable, error);
+  /* What was pruned is known to be pruned as long as the file says so. */
+  masks = config == NULL ? tandem_masks_new_from_model (source) : tandem_masks_new ();
+  return tandem_model_export_sparse (source, config, tensors, masks, NULL, labels,
+                                     TANDEM_DTYPE_F32, folder, TANDEM_MODEL_EXPORT_REPLACE,
+                                     cancellable, error);
 }
 
 /* The folder always has the file: an export writes one where the source has none. */

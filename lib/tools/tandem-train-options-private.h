@@ -37,7 +37,7 @@ typedef struct
   const char *arg;
 } TrainOption;
 
-#define TRAIN_N_OPTIONS 40
+#define TRAIN_N_OPTIONS 44
 extern const TrainOption train_option_table[TRAIN_N_OPTIONS];
 
 /* tandem-train-options-json.c: with --resume, what was not given becomes as it was, and what was

@@ -48,6 +48,16 @@ const TrainOption train_option_table[TRAIN_N_OPTIONS] = {
   { "hidden-layers", 0, KIND_TEXT, RESUME_SAME, AT (hidden_layers), NULL, 0, 0,
     N_("Which layers --hidden makes like which of the teacher's, from 0: 0:1,1:3 (default: each "
        "like the one that is as deep)"), N_("PAIRS") },
+  { "sparsity", 0, KIND_NUMBER, RESUME_SAME, AT (sparsity), "0", 0, 0.999,
+    N_("Share of the weights that become zero, those of smallest magnitude; 0: none. What a pruned "
+       "model has lost stays zero anyway"), N_("SHARE") },
+  { "gradual", 0, KIND_NUMBER, RESUME_SAME, AT (gradual), "0", 0, 1,
+    N_("Share of the steps in which --sparsity is reached; 0: before the first one"), N_("SHARE") },
+  { "tensors", 0, KIND_CHOICE, RESUME_SAME, AT (tensors), "all", 0, 0,
+    N_("Which weights --sparsity is of: linear layers, word embeddings, or both"),
+    "linear|embeddings|all" },
+  { "scope", 0, KIND_CHOICE, RESUME_SAME, AT (scope), "tensor", 0, 0,
+    N_("Whether --sparsity is that of each tensor or of all together"), "tensor|global" },
   { "with-unlabelled", 0, KIND_FLAG, RESUME_SAME, AT (with_unlabelled), NULL, 0, 0,
     N_("Take the texts without labels of folders too, for --task distill or masked-lm"), NULL },
   { "exclude", 'x', KIND_PATH, RESUME_SAME, AT (exclude), NULL, 0, 0,

@@ -134,6 +134,8 @@ check (const TrainOptions *self, GError **error)
     text = _("--teacher goes with --task distill");
   else if (train_options_is_masked_lm (self) && strchr (self->stages, ',') != NULL)
     text = _("--task masked-lm trains in one stage: leave --stages out");
+  else if (self->gradual > 0.0 && !(self->sparsity > 0.0))
+    text = _("--gradual goes with --sparsity");
   else if (self->batch % self->micro_batch != 0)
     text = _("--batch must be a multiple of --micro-batch");
   if (text != NULL)

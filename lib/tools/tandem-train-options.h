@@ -34,6 +34,11 @@ typedef struct
   double hidden;                /* weight of the loss of hidden states; 0: none */
   char *hidden_layers;
 
+  double sparsity;              /* share of the weights that are zero in the end; 0: none is pruned */
+  double gradual;               /* share of the steps in which the sparsity rises; 0: at once */
+  char *tensors;                /* linear, embeddings, all */
+  char *scope;                  /* tensor, global */
+
   char *stages;
   char *schedule;               /* gpipe, 1f1b-flush, 1f1b */
   guint64 batch;

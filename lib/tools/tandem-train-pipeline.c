@@ -19,6 +19,7 @@
 #include <gst/app/gstappsrc.h>
 #include <math.h>
 
+#include "tandem-train-prune.h"
 #include "tandem.h"
 
 /* How long a signal may go unnoticed. */
@@ -121,6 +122,7 @@ add_stages (Run *run, GstElement **last, const char *work, GError **error)
 {
   const TrainSetup *setup = run->setup;
   const TrainOptions *options = setup->options;
+  g_autofree char *masks = train_prune_get_file (work);
   guint i;
 
   for (i = 0; i < setup->layers->len; i++) {
@@ -142,6 +144,8 @@ add_stages (Run *run, GstElement **last, const char *work, GError **error)
     gst_util_set_object_arg (G_OBJECT (stage), "schedule", options->schedule);
     if (train_options_is_masked_lm (options))
       gst_util_set_object_arg (G_OBJECT (stage), "task", "masked-lm");
+    if (g_file_test (masks, G_FILE_TEST_EXISTS))
+      g_object_set (stage, "mask", masks, NULL);
     /* Only the first stage has tokens, which the teacher needs, too. */
     if (i == 0 && options->hidden > 0.0)
       g_object_set (stage, "hidden-teacher", options->teacher, "hidden-layers",
@@ -296,18 +300,21 @@ train_pipeline_run (const TrainSetup *setup, const char *work, guint64 *step, gu
     .setup = setup, .pipeline = pipeline, .stages = stages, .done = MIN (*step * step_size, n),
     .end = MIN (end * step_size, n)
   };
-  GThread *feeder;
+  GThread *feeder = NULL;
   gboolean ok;
 
   if (!build (&run, work, error))
     return FALSE;
   run.failed = gst_element_set_state (pipeline, GST_STATE_PLAYING) == GST_STATE_CHANGE_FAILURE;
-  feeder = g_thread_new ("feed", feed, &run);
+  /* A source that was never started would let a push wait for ever. */
+  if (!run.failed)
+    feeder = g_thread_new ("feed", feed, &run);
   ok = watch (&run, step, report, user_data, cancellable, error);
   if (ok && tensors != NULL)
     *tensors = gather (&run);
   /* Ends a push that waits. */
   gst_element_set_state (pipeline, GST_STATE_NULL);
-  g_thread_join (feeder);
+  if (feeder != NULL)
+    g_thread_join (feeder);
   return ok;
 }

@@ -12,6 +12,7 @@
 #include "tandem-command.h"
 #include "tandem-train-evaluate.h"
 #include "tandem-train-model.h"
+#include "tandem-train-prune.h"
 #include "tandem.h"
 
 #define EXIT_INTERRUPTED 130
@@ -149,6 +150,8 @@ get_next_end (const Training *self)
 {
   guint64 end = get_next_measurement (self), every = self->options.checkpoint_every;
 
+  end = MIN (end, train_prune_get_next (&self->options, self->setup.total_steps,
+                                        self->state->step));
   return every > 0 && end > self->state->step
     ? MIN (end, (self->state->step / every + 1) * every) : end;
 }
@@ -164,16 +167,20 @@ add_step (const TrainStep *step, gpointer user_data)
 
 /* Writes the weights, and keeps them where they are the best, or the last where that was asked for. */
 static gboolean
-measure (Training *self, guint64 step, GHashTable *tensors, GError **error)
+measure (Training *self, guint64 step, const char *work, GHashTable *tensors, GError **error)
 {
   TrainState *state = self->state;
   g_autofree char *path = train_state_get_path (state, "model-%" G_GUINT64_FORMAT, step);
   TrainMeasurement measurement = { .step = step };
+  g_autoptr (TandemMasks) masks = train_prune_get_masks (self->initial, work, error);
+  /* A model that is not as sparse as was asked for is no result. */
+  gboolean counts = train_prune_is_done (&self->options, self->setup.total_steps, step);
   gboolean best = TRUE;
 
-  if (!tandem_model_export (self->initial, NULL, tensors, NULL,
-                            self->options.half ? TANDEM_DTYPE_F16 : TANDEM_DTYPE_F32, path,
-                            TANDEM_MODEL_EXPORT_REPLACE, self->cancellable, error))
+  if (masks == NULL ||
+      !tandem_model_export_sparse (self->initial, NULL, tensors, masks, NULL, NULL,
+                                   self->options.half ? TANDEM_DTYPE_F16 : TANDEM_DTYPE_F32, path,
+                                   TANDEM_MODEL_EXPORT_REPLACE, self->cancellable, error))
     return FALSE;
   if (self->data->held_out->len > 0) {
     gboolean masked_lm = train_options_is_masked_lm (&self->options);
@@ -183,12 +190,13 @@ measure (Training *self, guint64 step, GHashTable *tensors, GError **error)
                   : !train_evaluate (path, self->data, self->progress, &measurement,
                                      self->cancellable, error))
       return FALSE;
-    best = tandem_early_stopping_add (&state->stopping, masked_lm ? measurement.loss
-                                                                  : measurement.accuracy);
+    best = counts && tandem_early_stopping_add (&state->stopping,
+                                                masked_lm ? measurement.loss
+                                                          : measurement.accuracy);
     g_array_append_val (state->measurements, measurement);
     train_progress_measured (self->progress, &measurement, best, self->data->held_out->len);
   }
-  if (best || g_str_equal (self->options.keep, "last")) {
+  if (best || (counts && g_str_equal (self->options.keep, "last"))) {
     state->model_step = step;
     state->has_model = TRUE;
   }
@@ -206,15 +214,18 @@ run_once (Training *self, GError **error)
   guint64 step = state->step, end = get_next_end (self);
   gboolean measures = end == get_next_measurement (self);
   g_autofree char *work = train_state_begin (state, error);
+  g_autofree char *before = train_state_get_path (state, "step-%" G_GUINT64_FORMAT, step);
   g_autoptr (GHashTable) tensors = NULL;
   g_autoptr (GError) local = NULL;
 
   if (work == NULL ||
+      !train_prune_begin (&self->options, self->initial, work, before, step,
+                          self->setup.total_steps, self->progress, self->cancellable, error) ||
       !train_pipeline_run (&self->setup, work, &step, end, add_step, self,
                            measures ? &tensors : NULL, self->cancellable, error))
     return FALSE;
   /* Where measuring is interrupted, the steps count nevertheless. */
-  if (measures && step == end && !measure (self, step, tensors, &local) &&
+  if (measures && step == end && !measure (self, step, work, tensors, &local) &&
       !g_error_matches (local, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
     g_propagate_error (error, g_steal_pointer (&local));
     return FALSE;

@@ -4,12 +4,12 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='doctor fit inspect key merge node plan profile quantize run split train tune help'
+  local commands='doctor fit inspect key merge node plan profile prune quantize run split train tune help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
     --task --teacher --alpha --temperature --hidden --hidden-layers
-    --with-unlabelled --exclude --holdout
+    --sparsity --gradual --tensors --scope --with-unlabelled --exclude --holdout
     --epochs --batch --micro-batch --max-length --truncation-side --learning-rate --warmup
     --decay --weight-decay --max-norm --label-smoothing --dropout --seed --stages
     --schedule --half --patience --keep --evaluate-every --checkpoint-every --metrics --split
@@ -122,6 +122,16 @@ _tandem ()
     esac
   fi
   case $prev in
+    --scope) mapfile -t COMPREPLY < <(compgen -W 'tensor global' -- "$cur"); return ;;
+    --tensors) mapfile -t COMPREPLY < <(compgen -W 'linear embeddings all' -- "$cur"); return ;;
+    --svg)
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return ;;
+    --method)
+      mapfile -t COMPREPLY < <(
+        compgen -W 'magnitude heads neurons heads,neurons layers vocabulary' -- "$cur")
+      return ;;
     --precision) mapfile -t COMPREPLY < <(compgen -W 'f32 bf16' -- "$cur"); return ;;
     -l|--layers|-n|--name|--days) return ;;
     --weighting) mapfile -t COMPREPLY < <(compgen -W 'binary tfidf nb' -- "$cur"); return ;;
@@ -164,7 +174,7 @@ _tandem ()
       return ;;
     inspect)
       if [[ $cur == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W '--json --svg --help' -- "$cur")
         return
       fi ;;
     key)
@@ -202,6 +212,13 @@ _tandem ()
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '--output --weights --activations --data --max-loss
           --force --json --help' -- "$cur")
+        return
+      fi ;;
+    prune)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(
+          compgen -W '--output --method --sparsity --bytes --milliseconds --scope --tensors --data
+            --epochs --gradual --half --force --resume --json --help' -- "$cur")
         return
       fi ;;
     split)

@@ -21,9 +21,12 @@ typedef struct
 {
   const char *folder;           /* for messages */
   TandemDtype dtype;
+  gboolean keep_dtypes;         /* in place of dtype */
   TandemModelType type;
+  TandemMasks *masks;           /* of tensors that are stored sparse, or NULL */
   GHashTable *tensors;          /* canonical name -> TandemTensor */
   GHashTable *files;            /* name in the file -> TandemTensor */
+  GHashTable *metadata;         /* of the file */
 } Writer;
 
 static gboolean G_GNUC_PRINTF (4, 5)
@@ -82,7 +85,7 @@ convert (const Writer *writer, const char *name, TandemTensor *tensor, GError **
       return NULL;
     }
   }
-  if (writer->dtype == tandem_tensor_get_dtype (tensor))
+  if (writer->keep_dtypes || writer->dtype == tandem_tensor_get_dtype (tensor))
     return tandem_tensor_ref (tensor);
 
   for (dim = 0; dim < tandem_tensor_get_n_dims (tensor); dim++)
@@ -119,15 +122,46 @@ get_file_name (const Writer *writer, const char *name)
   return g_strconcat ("predictions.", name, NULL);
 }
 
+/* What its mask does not keep must be zero: a file that is read again is the same model. */
+static gboolean
+add_sparse (Writer *writer, const char *name, const TandemTensor *tensor, const guint8 *mask,
+            guint64 n, GError **error)
+{
+  g_autofree char *file_name = get_file_name (writer, name);
+  gsize size = tandem_dtype_get_size (tandem_tensor_get_dtype (tensor));
+  const guint8 *data = tandem_tensor_get_data (tensor, NULL);
+  static const guint8 zeros[sizeof (double)];
+  g_autoptr (TandemSparseTensor) sparse = NULL;
+  guint64 i;
+
+  if (n != tandem_tensor_get_n_elements (tensor))
+    return fail (writer, TANDEM_TRAIN_ERROR_TENSOR, error,
+                 "the mask of tensor \"%s\" is for %" G_GUINT64_FORMAT " elements, it has %"
+                 G_GUINT64_FORMAT, name, n, tandem_tensor_get_n_elements (tensor));
+  for (i = 0; i < n; i++)
+    if ((mask[i >> 3] >> (i & 7) & 1) == 0 && memcmp (data + i * size, zeros, size) != 0)
+      return fail (writer, TANDEM_TRAIN_ERROR_TENSOR, error,
+                   "element %" G_GUINT64_FORMAT " of tensor \"%s\" is not zero, its mask says that "
+                   "it was pruned", i, name);
+  sparse = tandem_sparse_tensor_new_from_dense (tensor, mask);
+  tandem_sparse_tensor_store (sparse, file_name, writer->metadata, writer->files);
+  return TRUE;
+}
+
 static gboolean
 add_tensor (Writer *writer, const char *name, GError **error)
 {
-  TandemTensor *tensor = convert (writer, name, g_hash_table_lookup (writer->tensors, name),
-                                  error);
+  g_autoptr (TandemTensor) tensor =
+      convert (writer, name, g_hash_table_lookup (writer->tensors, name), error);
+  const guint8 *mask;
+  guint64 n = 0;
 
   if (tensor == NULL)
     return FALSE;
-  g_hash_table_insert (writer->files, get_file_name (writer, name), tensor);
+  mask = writer->masks != NULL ? tandem_masks_get (writer->masks, name, &n) : NULL;
+  if (mask != NULL)
+    return add_sparse (writer, name, tensor, mask, n, error);
+  g_hash_table_insert (writer->files, get_file_name (writer, name), g_steal_pointer (&tensor));
   return TRUE;
 }
 
@@ -201,12 +235,11 @@ write_weights (const Writer *writer, TandemExportFolder *folder, GCancellable *c
                GError **error)
 {
   g_autofree char *path = g_build_filename (folder->temporary, TANDEM_MODEL_WEIGHTS_FILE, NULL);
-  g_autoptr (GHashTable) metadata = g_hash_table_new (g_str_hash, g_str_equal);
 
   /* transformers asks for the format. */
-  g_hash_table_insert (metadata, (gpointer) "format", (gpointer) "pt");
-  g_hash_table_insert (metadata, (gpointer) TANDEM_EXPORT_KEY, (gpointer) "1");
-  return tandem_safetensors_write (path, metadata, writer->files, cancellable, error);
+  g_hash_table_insert (writer->metadata, g_strdup ("format"), g_strdup ("pt"));
+  g_hash_table_insert (writer->metadata, g_strdup (TANDEM_EXPORT_KEY), g_strdup ("1"));
+  return tandem_safetensors_write (path, writer->metadata, writer->files, cancellable, error);
 }
 
 /* Takes a file of the source's folder over, when it is there. */
@@ -251,16 +284,22 @@ write_tokenizer (TandemExportFolder *folder, TandemTokenizer *tokenizer, const c
 /* tokenizer_folder: where the tokenizer's files are, or NULL to write them. */
 static gboolean
 write_folder (const char *config_text, TandemTokenizer *tokenizer, const char *tokenizer_folder,
-              GHashTable *tensors, const char *const *labels, TandemDtype dtype, const char *path,
-              TandemModelExportFlags flags, GCancellable *cancellable, GError **error)
+              GHashTable *tensors, TandemMasks *masks, const char *const *labels,
+              TandemDtype dtype, const char *path, TandemModelExportFlags flags,
+              GCancellable *cancellable, GError **error)
 {
   g_autofree char *display = g_filename_display_name (path);
   g_autofree char *config_path = g_build_filename (display, TANDEM_MODEL_CONFIG_FILE, NULL);
   g_autofree char *text = tandem_export_make_config (config_text, tensors, labels, dtype, error);
   g_autoptr (GHashTable) files = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                                         (GDestroyNotify) tandem_tensor_unref);
+  g_autoptr (GHashTable) metadata =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autoptr (TandemExportFolder) folder = NULL;
-  Writer writer = { display, dtype, TANDEM_MODEL_BERT, tensors, files };
+  Writer writer = {
+    .folder = display, .dtype = dtype, .masks = masks, .tensors = tensors, .files = files,
+    .keep_dtypes = (flags & TANDEM_MODEL_EXPORT_KEEP_DTYPES) != 0, .metadata = metadata
+  };
   g_auto (TandemModelConfig) config = { 0 };
 
   if (text == NULL || !tandem_model_config_parse (&config, text, config_path, error))
@@ -346,7 +385,52 @@ tandem_model_export (TandemModel *self, const char *config_text, GHashTable *ten
   tokenizer = tandem_model_get_tokenizer (self, error);
   return tokenizer != NULL &&
          write_folder (config_text != NULL ? config_text : self->config_text, tokenizer,
-                       self->folder, tensors, labels, dtype, folder, flags, cancellable, error);
+                       self->folder, tensors, NULL, labels, dtype, folder, flags, cancellable,
+                       error);
+}
+
+/**
+ * tandem_model_export_sparse:
+ * @self: as for tandem_model_export()
+ * @config_text: (nullable): as for tandem_model_export()
+ * @tensors: (element-type utf8 TandemTensor): as for tandem_model_export()
+ * @masks: the tensors of which are stored sparse; what they do not keep is zero in @tensors
+ * @tokenizer: (nullable): whose vocabulary is to be written, or %NULL for that of @self, with its
+ *   files
+ * @labels: (nullable) (array zero-terminated=1): as for tandem_model_export()
+ * @dtype: as for tandem_model_export()
+ * @folder: (type filename): where to write
+ * @flags: what may be replaced, and how tensors are written
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for a #TandemTrainError, a #TandemModelError or a #GIOErrorEnum
+ *
+ * Writes a folder as tandem_model_export() does, in which each tensor that has a mask is stored as
+ * its bits and the values that are kept. tandem_model_open() reads it; so does any reader of
+ * safetensors, but transformers does not find the tensors. The masks are kept in further training.
+ *
+ * Returns: whether the folder was written
+ */
+gboolean
+tandem_model_export_sparse (TandemModel *self, const char *config_text, GHashTable *tensors,
+                            TandemMasks *masks, TandemTokenizer *tokenizer,
+                            const char *const *labels, TandemDtype dtype, const char *folder,
+                            TandemModelExportFlags flags,
+                            GCancellable *cancellable, GError **error)
+{
+  g_autoptr (TandemTokenizer) own = NULL;
+
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), FALSE);
+  g_return_val_if_fail (tensors != NULL && masks != NULL && folder != NULL, FALSE);
+  g_return_val_if_fail (dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16, FALSE);
+
+  if (tokenizer == NULL) {
+    own = tandem_model_get_tokenizer (self, error);
+    if (own == NULL)
+      return FALSE;
+  }
+  return write_folder (config_text != NULL ? config_text : self->config_text,
+                       own != NULL ? own : tokenizer, own != NULL ? self->folder : NULL, tensors,
+                       masks, labels, dtype, folder, flags, cancellable, error);
 }
 
 /**
@@ -377,6 +461,6 @@ tandem_model_create (const char *config_text, TandemTokenizer *tokenizer, GHashT
   g_return_val_if_fail (tensors != NULL && folder != NULL, FALSE);
   g_return_val_if_fail (dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16, FALSE);
 
-  return write_folder (config_text, tokenizer, NULL, tensors, labels, dtype, folder, flags,
+  return write_folder (config_text, tokenizer, NULL, tensors, NULL, labels, dtype, folder, flags,
                        cancellable, error);
 }

@@ -69,17 +69,21 @@ tandem_train_layer_add (TandemParameters *parameters, const TandemTrainShape *sh
                         const TandemModelConfig *config, guint index)
 {
   const Adder adder = { parameters, config, index };
-  guint h = shape->hidden_size, w = shape->intermediate_size;
-  TandemTrainLayer self = { .index = index };
+  guint h = shape->hidden_size, w = tandem_model_config_get_intermediate (config, index);
+  guint heads = tandem_model_config_get_heads (config, index);
+  guint a = heads * (h / shape->n_heads);
+  TandemTrainLayer self = {
+    .index = index, .n_heads = heads, .attention_size = a, .intermediate_size = w
+  };
 
   /* One matrix product makes all three: they lie together. */
-  self.qkv = add (&adder, "attention.self.query.weight", 2, h, h);
-  add (&adder, "attention.self.key.weight", 2, h, h);
-  add (&adder, "attention.self.value.weight", 2, h, h);
-  self.qkv_bias = add (&adder, "attention.self.query.bias", 1, h, 0);
-  add (&adder, "attention.self.key.bias", 1, h, 0);
-  add (&adder, "attention.self.value.bias", 1, h, 0);
-  self.attention_output = add (&adder, "attention.output.dense.weight", 2, h, h);
+  self.qkv = add (&adder, "attention.self.query.weight", 2, a, h);
+  add (&adder, "attention.self.key.weight", 2, a, h);
+  add (&adder, "attention.self.value.weight", 2, a, h);
+  self.qkv_bias = add (&adder, "attention.self.query.bias", 1, a, 0);
+  add (&adder, "attention.self.key.bias", 1, a, 0);
+  add (&adder, "attention.self.value.bias", 1, a, 0);
+  self.attention_output = add (&adder, "attention.output.dense.weight", 2, h, a);
   self.attention_output_bias = add (&adder, "attention.output.dense.bias", 1, h, 0);
   self.attention_gamma = add (&adder, "attention.output.LayerNorm.weight", 1, h, 0);
   self.attention_beta = add (&adder, "attention.output.LayerNorm.bias", 1, h, 0);
@@ -126,9 +130,9 @@ attend (const TandemTrainLayer *self, const TandemTrainShape *shape, const float
         const TandemTrainBatch *batch, const float *x, TandemTrainLayerTape *tape,
         TandemTrainScratch *scratch, GError **error)
 {
-  guint h = shape->hidden_size, head_size = h / shape->n_heads, i;
-  gsize stride = (tape->first_row_only ? 2 : 3) * (gsize) h;
-  gsize skipped = tape->first_row_only ? (gsize) h : 0;
+  guint h = shape->hidden_size, head_size = h / shape->n_heads, a = self->attention_size, i;
+  gsize stride = (tape->first_row_only ? 2 : 3) * (gsize) a;
+  gsize skipped = tape->first_row_only ? (gsize) a : 0;
   float *memory = tandem_train_scratch_get (
       scratch, SCRATCH_ATTENTION,
       tandem_attention_train_scratch (shape->max_positions, shape->n_heads, head_size));
@@ -139,7 +143,7 @@ attend (const TandemTrainLayer *self, const TandemTrainShape *shape, const float
                                     error) ||
       (tape->first_row_only &&
        !tandem_linear_train_forward (tape->first, batch->n, weights + self->qkv,
-                                     weights + self->qkv_bias, h, h, tape->query, error)))
+                                     weights + self->qkv_bias, h, a, tape->query, error)))
     return FALSE;
 
   for (i = 0; i < batch->n; i++) {
@@ -149,13 +153,13 @@ attend (const TandemTrainLayer *self, const TandemTrainShape *shape, const float
                                          shape->attention_dropout, batch->ids[i]);
 
     if (tape->first_row_only)
-      tandem_first_row_attention_train_forward (tape->query + (gsize) i * h, projected,
-                                                projected + h, stride, length, shape->n_heads,
+      tandem_first_row_attention_train_forward (tape->query + (gsize) i * a, projected,
+                                                projected + a, stride, length, self->n_heads,
                                                 head_size, &dropout,
-                                                tape->context + (gsize) i * h, memory);
-    else if (!tandem_attention_train_forward (projected, projected + h, projected + 2 * h, stride,
-                                              length, shape->n_heads, head_size, &dropout,
-                                              tape->context + (gsize) row * h, memory, error))
+                                                tape->context + (gsize) i * a, memory);
+    else if (!tandem_attention_train_forward (projected, projected + a, projected + 2 * a, stride,
+                                              length, self->n_heads, head_size, &dropout,
+                                              tape->context + (gsize) row * a, memory, error))
       return FALSE;
   }
   return TRUE;
@@ -168,15 +172,15 @@ tandem_train_layer_forward (const TandemTrainLayer *self, const TandemTrainShape
                             TandemTrainLayerTape *tape, float *out, TandemTrainScratch *scratch,
                             GError **error)
 {
-  guint h = shape->hidden_size, w = shape->intermediate_size, i, row;
+  guint h = shape->hidden_size, w = self->intermediate_size, a = self->attention_size, i, row;
   guint rows = first_row_only ? batch->n : batch->n_rows;
   const float *residual = x;
   float *sum = tandem_train_scratch_get (scratch, SCRATCH_SUM, (gsize) rows * h);
   float *wide = tandem_train_scratch_get (scratch, SCRATCH_WIDE, (gsize) BLOCK_ROWS * w);
 
   tape->first_row_only = first_row_only;
-  tape->qkv = tandem_train_arena_take (arena, (gsize) batch->n_rows * (first_row_only ? 2 : 3) * h);
-  tape->context = tandem_train_arena_take (arena, (gsize) rows * h);
+  tape->qkv = tandem_train_arena_take (arena, (gsize) batch->n_rows * (first_row_only ? 2 : 3) * a);
+  tape->context = tandem_train_arena_take (arena, (gsize) rows * a);
   tape->attention_normalised = tandem_train_arena_take (arena, (gsize) rows * h);
   tape->attended = tandem_train_arena_take (arena, (gsize) rows * h);
   tape->wide = tandem_train_arena_take (arena, (gsize) rows * w);
@@ -184,7 +188,7 @@ tandem_train_layer_forward (const TandemTrainLayer *self, const TandemTrainShape
   tape->attention_inverse = tandem_train_arena_take (arena, rows);
   tape->output_inverse = tandem_train_arena_take (arena, rows);
   if (first_row_only) {
-    tape->query = tandem_train_arena_take (arena, (gsize) rows * h);
+    tape->query = tandem_train_arena_take (arena, (gsize) rows * a);
     tape->first = tandem_train_arena_take (arena, (gsize) rows * h);
     for (i = 0; i < batch->n; i++)
       memcpy (tape->first + (gsize) i * h, x + (gsize) batch->offsets[i] * h, h * sizeof (float));
@@ -193,7 +197,7 @@ tandem_train_layer_forward (const TandemTrainLayer *self, const TandemTrainShape
 
   if (!attend (self, shape, weights, batch, x, tape, scratch, error) ||
       !tandem_linear_train_forward (tape->context, rows, weights + self->attention_output,
-                                    weights + self->attention_output_bias, h, h, sum, error))
+                                    weights + self->attention_output_bias, a, h, sum, error))
     return FALSE;
   tandem_train_drop (shape, batch, get_site (self, TANDEM_TRAIN_SITE_ATTENTION_OUTPUT),
                      shape->hidden_dropout, h, first_row_only, sum);
@@ -232,12 +236,12 @@ attend_backward (const TandemTrainLayer *self, const TandemTrainShape *shape, co
                  const float *d_context, float *d_x, float *d_first, float *gradients,
                  TandemTrainScratch *scratch, GError **error)
 {
-  guint h = shape->hidden_size, head_size = h / shape->n_heads, i;
-  gsize stride = (tape->first_row_only ? 2 : 3) * (gsize) h;
-  gsize skipped = tape->first_row_only ? (gsize) h : 0;
+  guint h = shape->hidden_size, head_size = h / shape->n_heads, a = self->attention_size, i;
+  gsize stride = (tape->first_row_only ? 2 : 3) * (gsize) a;
+  gsize skipped = tape->first_row_only ? (gsize) a : 0;
   float *d_projected =
       tandem_train_scratch_get (scratch, SCRATCH_D_PROJECTED, batch->n_rows * stride);
-  float *d_query = tandem_train_scratch_get (scratch, SCRATCH_WIDE, (gsize) batch->n * h);
+  float *d_query = tandem_train_scratch_get (scratch, SCRATCH_WIDE, (gsize) batch->n * a);
   float *memory = tandem_train_scratch_get (
       scratch, SCRATCH_ATTENTION,
       tandem_attention_train_scratch (shape->max_positions, shape->n_heads, head_size));
@@ -250,14 +254,14 @@ attend_backward (const TandemTrainLayer *self, const TandemTrainShape *shape, co
                                          shape->attention_dropout, batch->ids[i]);
 
     if (tape->first_row_only)
-      tandem_first_row_attention_train_backward (tape->query + (gsize) i * h, projected,
-                                                 projected + h, stride, length, shape->n_heads,
+      tandem_first_row_attention_train_backward (tape->query + (gsize) i * a, projected,
+                                                 projected + a, stride, length, self->n_heads,
                                                  head_size, &dropout,
-                                                 d_context + (gsize) i * h,
-                                                 d_query + (gsize) i * h, d, d + h, memory);
-    else if (!tandem_attention_train_backward (projected, projected + h, projected + 2 * h, stride,
-                                               length, shape->n_heads, head_size, &dropout,
-                                               d_context + (gsize) row * h, d, d + h, d + 2 * h,
+                                                 d_context + (gsize) i * a,
+                                                 d_query + (gsize) i * a, d, d + a, memory);
+    else if (!tandem_attention_train_backward (projected, projected + a, projected + 2 * a, stride,
+                                               length, self->n_heads, head_size, &dropout,
+                                               d_context + (gsize) row * a, d, d + a, d + 2 * a,
                                                memory, error))
       return FALSE;
   }
@@ -267,7 +271,7 @@ attend_backward (const TandemTrainLayer *self, const TandemTrainShape *shape, co
                                        gradients + self->qkv + skipped * h,
                                        gradients + self->qkv_bias + skipped, error) &&
       (!tape->first_row_only ||
-       tandem_linear_train_backward (tape->first, batch->n, weights + self->qkv, h, h, d_query,
+       tandem_linear_train_backward (tape->first, batch->n, weights + self->qkv, h, a, d_query,
                                      d_first, TRUE, gradients + self->qkv,
                                      gradients + self->qkv_bias, error));
 }
@@ -278,7 +282,7 @@ feed_backward (const TandemTrainLayer *self, const TandemTrainShape *shape, cons
                const TandemTrainLayerTape *tape, guint rows, const float *d_sum, float *d_attended,
                float *gradients, TandemTrainScratch *scratch, GError **error)
 {
-  guint h = shape->hidden_size, w = shape->intermediate_size, row;
+  guint h = shape->hidden_size, w = self->intermediate_size, row;
   float *wide = tandem_train_scratch_get (scratch, SCRATCH_WIDE, (gsize) BLOCK_ROWS * w);
   float *d_wide = tandem_train_scratch_get (scratch, SCRATCH_D_WIDE, (gsize) BLOCK_ROWS * w);
 
@@ -334,7 +338,8 @@ tandem_train_layer_backward (const TandemTrainLayer *self, const TandemTrainShap
   memcpy (first ? d_out : d_x, d_attended, n * sizeof (float));
   tandem_train_drop (shape, batch, get_site (self, TANDEM_TRAIN_SITE_ATTENTION_OUTPUT),
                      shape->hidden_dropout, h, first, d_attended);
-  if (!tandem_linear_train_backward (tape->context, rows, weights + self->attention_output, h, h,
+  if (!tandem_linear_train_backward (tape->context, rows, weights + self->attention_output,
+                                     self->attention_size, h,
                                      d_attended, d_context, FALSE,
                                      gradients + self->attention_output,
                                      gradients + self->attention_output_bias, error) ||

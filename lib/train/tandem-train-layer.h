@@ -58,13 +58,16 @@ void tandem_train_scratch_clear (TandemTrainScratch *scratch);
 /* Places in the block of weights, and in that of gradients. */
 typedef struct
 {
-  gsize qkv, qkv_bias;          /* [3 hidden, hidden]: query, key, value */
+  gsize qkv, qkv_bias;          /* [3 attention, hidden]: query, key, value */
   gsize attention_output, attention_output_bias;
   gsize attention_gamma, attention_beta;
   gsize intermediate, intermediate_bias;
   gsize output, output_bias;
   gsize output_gamma, output_beta;
   guint index;                  /* of the layer, for dropout */
+  guint n_heads;
+  guint attention_size;         /* of all its heads */
+  guint intermediate_size;
 } TandemTrainLayer;
 
 /* The weights of a layer; in an ALBERT layers of one group share them. */
@@ -77,10 +80,11 @@ TandemTrainLayer tandem_train_layer_add (TandemParameters *parameters,
 typedef struct
 {
   gboolean first_row_only;
-  float *query;                 /* first_row_only: [rows, hidden] */
-  float *qkv;                   /* [n_rows, 3 hidden], or key and value alone [n_rows, 2 hidden] */
-  float *context;               /* [rows, hidden], as are the next three */
-  float *first;                 /* what the layer got for its rows; NULL: its input */
+  float *query;                 /* first_row_only: [rows, attention] */
+  float *qkv;                   /* [n_rows, 3 attention], or key and value alone [n_rows, 2 attention] */
+  float *context;               /* [rows, attention] */
+  float *first;                 /* what the layer got for its rows, [rows, hidden], as are the next two;
+                                 * NULL: its input */
   float *attention_normalised;
   float *attended;              /* after attention and its layer norm */
   float *wide;                  /* [rows, intermediate], before the activation */

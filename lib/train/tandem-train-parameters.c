@@ -58,6 +58,7 @@ tandem_parameters_free (TandemParameters *self)
   tandem_memory_free (self->word_m);
   tandem_memory_free (self->word_v);
   g_free (self->touched);
+  g_clear_pointer (&self->masks, tandem_masks_unref);
   g_free (self);
 }
 
@@ -176,6 +177,82 @@ tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **err
       return FALSE;
   }
   return self->n_words == 0 || load (model, WORDS, n_word_floats, self->words, error);
+}
+
+/* Sets the elements to zero whose bits, from that of @first on, are not set. */
+static void
+mask_range (const guint8 *mask, gsize first, gsize n, float *data)
+{
+  gsize i;
+
+  for (i = 0; i < n; i++)
+    if ((mask[(first + i) >> 3] >> ((first + i) & 7) & 1) == 0)
+      data[i] = 0.0f;
+}
+
+gboolean
+tandem_parameters_set_masks (TandemParameters *self, TandemMasks *masks, GError **error)
+{
+  gsize n_word_floats = (gsize) self->n_words * self->width;
+  guint64 n = n_word_floats;
+  guint i;
+
+  self->word_mask = self->n_words > 0 ? tandem_masks_get (masks, WORDS, &n) : NULL;
+  for (i = 0; i < self->list->len && n == n_word_floats; i++) {
+    TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
+    guint64 n_mask = p->n;
+
+    p->mask = tandem_masks_get (masks, p->name, &n_mask);
+    if (n_mask != p->n)
+      break;
+  }
+  if (i < self->list->len) {
+    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
+                 "the masks are those of another model: a tensor has another number of elements");
+    return FALSE;
+  }
+  self->masks = tandem_masks_ref (masks);
+  tandem_parameters_mask (self);
+  return TRUE;
+}
+
+void
+tandem_parameters_mask (TandemParameters *self)
+{
+  gsize n_word_floats = (gsize) self->n_words * self->width;
+  float *const block[] = { self->current->data, self->m, self->v };
+  float *const words[] = { self->words, self->word_m, self->word_v };
+  guint i, k;
+
+  for (k = 0; k < G_N_ELEMENTS (block); k++) {
+    for (i = 0; i < self->list->len; i++) {
+      const TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
+
+      if (p->mask != NULL)
+        mask_range (p->mask, 0, p->n, block[k] + p->offset);
+    }
+    if (self->word_mask != NULL)
+      mask_range (self->word_mask, 0, n_word_floats, words[k]);
+  }
+}
+
+void
+tandem_parameters_mask_gradient (TandemParameters *self)
+{
+  guint i, row;
+
+  for (i = 0; i < self->list->len; i++) {
+    const TandemParameter *p = &g_array_index (self->list, TandemParameter, i);
+
+    if (p->mask != NULL)
+      mask_range (p->mask, 0, p->n, self->gradient + p->offset);
+  }
+  for (row = 0; self->word_mask != NULL && row < self->n_words; row++) {
+    gsize offset = (gsize) row * self->width;
+
+    if (self->touched[row])
+      mask_range (self->word_mask, offset, self->width, self->word_gradient + offset);
+  }
 }
 
 TandemWeights *

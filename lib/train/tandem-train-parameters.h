@@ -4,6 +4,7 @@
  * Not a part of the public API. */
 #pragma once
 
+#include "model/tandem-masks.h"
 #include "model/tandem-model.h"
 #include "nn/tandem-training.h"
 
@@ -27,6 +28,7 @@ typedef struct
   gsize n;
   gboolean decays;              /* matrices do, biases and layer norms do not */
   gboolean is_optional;         /* random where the model does not have it */
+  const guint8 *mask;           /* bits of what is kept, in masks; NULL: all of it */
 } TandemParameter;
 
 typedef struct
@@ -47,6 +49,9 @@ typedef struct
   float *word_gradient;
   float *word_m, *word_v;
   guint8 *touched;              /* [n_words] */
+  const guint8 *word_mask;
+
+  TandemMasks *masks;           /* what they do not keep is zero, and stays so; or NULL */
 } TandemParameters;
 
 TandemParameters *tandem_parameters_new (void);
@@ -65,6 +70,17 @@ void tandem_parameters_set_words (TandemParameters *self, guint n_words, guint w
 
 /* Reads all values from the model; afterwards no more can be added. */
 gboolean tandem_parameters_load (TandemParameters *self, TandemModel *model, GError **error);
+
+/* After load: takes a reference to masks. Sets to zero what they do not keep, AdamW's moments
+ * included. */
+gboolean tandem_parameters_set_masks (TandemParameters *self, TandemMasks *masks, GError **error);
+
+/* The same once more, after values came from elsewhere. */
+void tandem_parameters_mask (TandemParameters *self);
+
+/* Sets the gradients of what is not kept to zero, to be called before they are used: with it and the
+ * moments at zero AdamW leaves a zero as it is. */
+void tandem_parameters_mask_gradient (TandemParameters *self);
 
 TandemWeights *tandem_parameters_hold (TandemParameters *self);
 

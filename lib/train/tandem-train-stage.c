@@ -163,6 +163,17 @@ check_layers (TandemTrainStage *self, GError **error)
   return TRUE;
 }
 
+/* What was pruned stays pruned. */
+static gboolean
+set_masks (TandemTrainStage *self, const TandemTrainOptions *options, GError **error)
+{
+  g_autoptr (TandemMasks) masks = tandem_masks_new_from_model (self->model);
+
+  if (options->masks != NULL)
+    tandem_masks_add_all (masks, options->masks);
+  return tandem_parameters_set_masks (self->parameters, masks, error);
+}
+
 /**
  * tandem_train_stage_new:
  * @model: a model folder or stage file that holds the layers
@@ -184,6 +195,9 @@ check_layers (TandemTrainStage *self, GError **error)
  * classifier that is the first row of each sequence. One projection, without a bias, serves all
  * layers; it begins with random numbers from the seed, trains along, and is in
  * tandem_train_stage_get_state() as "distillation.projection.weight", but none of the model's tensors.
+ *
+ * What the model stores sparse, and what is not kept by @masks of the options, is zero and stays so
+ * through all updates: its gradients count as 0.
  *
  * Returns: (transfer full): a new stage, or %NULL with @error set
  */
@@ -231,7 +245,8 @@ tandem_train_stage_new (TandemModel *model, guint first_layer, guint last_layer,
   if (self->is_masked_lm && !tandem_train_masked_add (&self->masked, self->parameters,
                                                       &self->shape, model, error))
     return NULL;
-  if (!tandem_parameters_load (self->parameters, model, error))
+  if (!tandem_parameters_load (self->parameters, model, error) ||
+      !set_masks (self, options, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -319,6 +334,18 @@ tandem_train_stage_get_hidden_loss (TandemTrainStage *self)
 }
 
 /**
+ * tandem_train_stage_get_masks:
+ * @self: a stage
+ *
+ * Returns: (transfer none): the masks that it keeps to, of tensors of its layers and perhaps of others
+ */
+TandemMasks *
+tandem_train_stage_get_masks (TandemTrainStage *self)
+{
+  return self->parameters->masks;
+}
+
+/**
  * tandem_train_stage_gives_logits:
  * @self: a stage
  *
@@ -343,6 +370,7 @@ tandem_train_stage_gives_logits (TandemTrainStage *self)
 double
 tandem_train_stage_add_squared_norm (TandemTrainStage *self, double sum)
 {
+  tandem_parameters_mask_gradient (self->parameters);
   return tandem_parameters_add_squares (self->parameters, sum);
 }
 
@@ -362,6 +390,7 @@ tandem_train_stage_update (TandemTrainStage *self, const TandemTrainUpdate *upda
     .decay = (float) update->weight_decay, .scale = (float) update->scale, .t = update->step
   };
 
+  tandem_parameters_mask_gradient (self->parameters);
   tandem_parameters_update (self->parameters, &step);
   self->hidden.loss = 0.0;
   tandem_parameters_clear_gradient (self->parameters);

@@ -4,6 +4,7 @@
 #include <gio/gio.h>
 
 #include "tandem-export.h"
+#include "model/tandem-masks.h"
 #include "model/tandem-model.h"
 #include "train/tandem-loss.h"
 
@@ -31,6 +32,8 @@ G_DECLARE_FINAL_TYPE (TandemTrainStage, tandem_train_stage, TANDEM, TRAIN_STAGE,
  * @teacher_layers: (nullable): which layers are to be like which of the teacher's, from 0, as "0:1" or
  *   "0:1,1:3"; %NULL or "": each layer of the model like the one that is as deep in the teacher
  * @teacher_weight: what the loss of hidden states is multiplied with, 0 at least
+ * @masks: (nullable): what they do not keep is zero, and stays so, as is what the model itself stores
+ *   sparse; %NULL: no more than that. Used by tandem_train_stage_new() alone
  *
  * How a stage trains.
  */
@@ -45,6 +48,7 @@ typedef struct
   TandemModel *teacher;
   const char *teacher_layers;
   double teacher_weight;
+  TandemMasks *masks;
 } TandemTrainOptions;
 
 /**
@@ -130,6 +134,9 @@ double tandem_train_stage_add_squared_norm (TandemTrainStage *self, double sum);
 
 TANDEM_API
 void tandem_train_stage_update (TandemTrainStage *self, const TandemTrainUpdate *update);
+
+TANDEM_API
+TandemMasks *tandem_train_stage_get_masks (TandemTrainStage *self);
 
 TANDEM_API
 GHashTable *tandem_train_stage_get_tensors (TandemTrainStage *self);

@@ -139,7 +139,8 @@ restore_tensor (const char *name, guint n_dims, const guint64 *shape, float *dat
  *   same layers of a model of the same shape; more does no harm
  * @error: return location for %TANDEM_MODEL_ERROR_TENSOR
  *
- * Goes on from a checkpoint. On failure nothing was changed.
+ * Goes on from a checkpoint. On failure nothing was changed. What the masks of the stage do not keep
+ * becomes zero.
  *
  * Returns: whether all that is needed was there
  */
@@ -161,5 +162,6 @@ tandem_train_stage_set_state (TandemTrainStage *self, GHashTable *tensors, GErro
     if (restore.failed)
       return FALSE;
   }
+  tandem_parameters_mask (tandem_train_stage_get_parameters (self));
   return TRUE;
 }

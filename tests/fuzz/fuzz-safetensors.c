@@ -6,6 +6,7 @@
 #include "tandem.h"
 
 #include <stdint.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
@@ -35,6 +36,26 @@ look_at_tensor (TandemSafetensors *file, const char *name)
   (void) touched;
 }
 
+/* A tensor that is stored as bits and values. */
+static void
+look_at_sparse (TandemSafetensors *file, const char *name)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TandemSparseTensor) sparse =
+      tandem_safetensors_get_sparse_tensor (file, name, &error);
+  g_autoptr (TandemTensor) dense = NULL;
+
+  g_assert_true ((sparse == NULL) == (error != NULL));
+  if (sparse == NULL) {
+    g_assert_true (g_utf8_validate (error->message, -1, NULL));
+    return;
+  }
+  dense = tandem_sparse_tensor_to_dense (sparse, NULL);
+  if (dense != NULL)
+    g_assert_cmpuint (tandem_tensor_get_n_elements (dense), ==,
+                      tandem_sparse_tensor_get_n_elements (sparse));
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -54,7 +75,10 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   for (i = 0; names[i] != NULL; i++)
     look_at_tensor (file, names[i]);
   keys = tandem_safetensors_list_metadata (file);
-  for (i = 0; keys[i] != NULL; i++)
+  for (i = 0; keys[i] != NULL; i++) {
     g_assert_nonnull (tandem_safetensors_get_metadata (file, keys[i]));
+    if (g_str_has_prefix (keys[i], "tandem.sparse."))
+      look_at_sparse (file, keys[i] + strlen ("tandem.sparse."));
+  }
   return 0;
 }

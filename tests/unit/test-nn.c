@@ -127,7 +127,7 @@ test_first_row_attention (gconstpointer isa)
     tandem_reference_linear (x, length, width, width, wk, bk, keys);
     tandem_reference_linear (x, length, width, width, wv, bv, values);
     tandem_reference_attention (queries, keys, values, width, length, heads, size, expected);
-    kernels->first_row_attention (x, length, width, heads, q, wk, wv, bv, out, scratch);
+    kernels->first_row_attention (x, length, width, heads, width / heads, q, wk, wv, bv, out, scratch);
     g_assert_cmpfloat (nmse (out, expected, width), <, 1e-11);
   }
 }
@@ -305,6 +305,58 @@ test_linear_bf16 (void)
   check_linear (TANDEM_LINEAR_BF16, 1e-4);
 }
 
+/* Every instruction set writes what single bits say, and not more. */
+static void
+test_expand (gconstpointer isa)
+{
+  const TandemKernels *kernels = tandem_kernels_lookup (isa);
+  guint n, round, i;
+
+  if (kernels == NULL) {
+    g_test_skip ("not on this processor");
+    return;
+  }
+  for (n = 1; n <= 70; n++) {
+    for (round = 0; round < 8; round++) {
+      guint8 mask[9];
+      guint16 halves[70], half_out[71];
+      float floats[70], float_out[71];
+      guint n_values = 0;
+
+      for (i = 0; i < sizeof mask; i++)
+        mask[i] = round == 0 ? 0xff : round == 1 ? 0 : g_test_rand_int ();
+      for (i = 0; i < n; i++)
+        n_values += mask[i / 8] >> (i % 8) & 1;
+      {
+        /* As large as they are: what is read behind them is found by AddressSanitizer. */
+        guint16 *h = g_new (guint16, n_values);
+        float *f = g_new (float, n_values);
+        guint k = 0;
+
+        for (i = 0; i < n_values; i++) {
+          h[i] = halves[i] = 1 + i;
+          f[i] = floats[i] = 1.0f + i;
+        }
+        half_out[n] = 7;
+        float_out[n] = 7;
+        kernels->expand (mask, n, h, 2, half_out);
+        kernels->expand (mask, n, f, 4, float_out);
+        for (i = 0; i < n; i++) {
+          gboolean set = mask[i / 8] >> (i % 8) & 1;
+
+          g_assert_cmpuint (half_out[i], ==, set ? halves[k] : 0);
+          g_assert_true (float_out[i] == (set ? floats[k] : 0));
+          k += set;
+        }
+        g_assert_cmpuint (half_out[n], ==, 7);
+        g_assert_true (float_out[n] == 7);
+        g_free (h);
+        g_free (f);
+      }
+    }
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -322,6 +374,7 @@ main (int argc, char **argv)
       { "first-row-attention", test_first_row_attention },
       { "layer-norm", test_layer_norm },
       { "embed", test_embed },
+      { "expand", test_expand },
       { "activations", test_activations },
       { "to-bf16", test_to_bf16 },
     };
