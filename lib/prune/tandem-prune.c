@@ -202,7 +202,8 @@ tandem_prune_schedule (double initial, double final, double progress)
 /**
  * tandem_prune_get_tensors:
  * @model: a model
- * @error: return location for a #TandemModelError
+ * @error: return location for %TANDEM_PRUNE_ERROR_MODEL when the model is quantized, or a
+ *   #TandemModelError
  *
  * Returns: (transfer full) (element-type utf8 TandemTensor): all tensors that it uses and holds, by
  *   canonical name, those that are stored sparse as dense ones; or %NULL with @error set
@@ -215,6 +216,12 @@ tandem_prune_get_tensors (TandemModel *model, GError **error)
       g_str_hash, g_str_equal, g_free, (GDestroyNotify) tandem_tensor_unref);
   guint i;
 
+  if (tandem_model_get_quantization (model) != TANDEM_QUANTIZATION_NONE) {
+    g_set_error (error, TANDEM_PRUNE_ERROR, TANDEM_PRUNE_ERROR_MODEL,
+                 "%s: the model is quantized; prune the model that it was made from, and quantize "
+                 "what comes of it", tandem_model_get_path (model));
+    return NULL;
+  }
   for (i = 0; names[i] != NULL; i++) {
     TandemTensor *tensor = tandem_model_get_tensor (model, names[i], error);
 

@@ -177,6 +177,19 @@ def test_split():
         assert classify(*parts) == classify(path(name)), name
 
 
+@tap.case('quantized')
+def test_quantized():
+    """First prune, then quantize; not the other way round."""
+    pruned, folder = path('first'), path('then')
+    run(MODEL, '-o', pruned, '-s', '0.5')
+    run(pruned, '-o', folder, command='quantize')
+    assert os.path.exists(os.path.join(folder, 'model.safetensors'))
+    for method in 'magnitude', 'neurons', 'vocabulary':
+        refused(folder, '-o', path('never'), '-m', method,
+                *(['-d', DATA] if method == 'vocabulary' else ['-s', '0.5']),
+                why='the model is quantized', status=1)
+
+
 @tap.case('refused')
 def test_refused():
     out = ['-o', path('none')]
