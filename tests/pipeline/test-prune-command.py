@@ -184,9 +184,8 @@ def test_quantized():
     run(MODEL, '-o', pruned, '-s', '0.5')
     run(pruned, '-o', folder, command='quantize')
     assert os.path.exists(os.path.join(folder, 'model.safetensors'))
-    for method in 'magnitude', 'neurons', 'vocabulary':
-        refused(folder, '-o', path('never'), '-m', method,
-                *(['-d', DATA] if method == 'vocabulary' else ['-s', '0.5']),
+    for method in 'magnitude', 'neurons':
+        refused(folder, '-o', path('never'), '-m', method, '-s', '0.5',
                 why='the model is quantized', status=1)
 
 
