@@ -65,7 +65,7 @@ hop_open (Hop *hop, const char *key)
   gst_pad_add_probe (hop->out->sinkpad, GST_PAD_PROBE_TYPE_BUFFER, arrive, hop, NULL);
   gst_harness_play (hop->out);
   g_object_get (hop->src, "current-port", &port, NULL);
-  g_object_set (hop->sink, "port", port, "key", key, NULL);
+  g_object_set (hop->sink, "host", "127.0.0.1", "port", port, "key", key, NULL);
   hop->in = gst_harness_new_with_element (hop->sink, "sink", NULL);
   gst_harness_set_src_caps (hop->in, gst_caps_from_string (
       TANDEM_CAPS_ACTIVATIONS ",model=" FINGERPRINT ",layer=1,width=128,format=F32LE"));
