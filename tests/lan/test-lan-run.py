@@ -32,9 +32,11 @@ def make_texts(n):
 class Setting:
     """The LAN with its nodes, a model and what is expected of it."""
 
-    def __init__(self, loss=0, texts=N_TEXTS):
+    def __init__(self, loss=0, texts=N_TEXTS, shape=('6', '128'), memory=None):
         self.loss = loss
         self.n_texts = texts
+        self.shape = shape
+        self.options = [] if memory is None else ['--memory', memory]
         self.stack = []
 
     def enter(self, thing):
@@ -51,7 +53,7 @@ class Setting:
         try:
             self.folder = self.enter(tempfile.TemporaryDirectory(prefix='tandem-lan-'))
             self.model = os.path.join(self.folder, 'model')
-            subprocess.run([WRITE_MODEL, self.model, '6', '128'], check=True)
+            subprocess.run([WRITE_MODEL, self.model, *self.shape], check=True)
             self.key = os.path.join(self.folder, 'cluster.key')
             subprocess.run([TOOL, 'key', 'new', self.key], check=True, stdout=subprocess.DEVNULL)
             self.texts = make_texts(self.n_texts)
@@ -59,8 +61,8 @@ class Setting:
             self.lan = WiredLan(3, ETHERNET, loss=self.loss)
             self.hosts = self.enter(self.lan)
             slow = self.enter(Slow(0.25))
-            self.nodes = [self.enter(Node(self.hosts[1], self.key)),
-                          self.enter(Node(self.hosts[2], self.key, slow=slow))]
+            self.nodes = [self.enter(Node(self.hosts[1], self.key, *self.options)),
+                          self.enter(Node(self.hosts[2], self.key, *self.options, slow=slow))]
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -125,6 +127,17 @@ def test_first_answer():
                     attempt, first, plan['placement']), flush=True)
                 setting.check(run, attempt)
         assert first < 5, first
+
+
+@tap.case('memory')
+def test_memory():
+    """Twelve layers that neither one of the devices has room for, nor two of them."""
+    with Setting(texts=400, shape=('12', '256'), memory='40M') as setting:
+        with setting.run('--memory', '40M') as run:
+            placement = run.wait_cluster()['placement']
+            print('# %s' % placement)
+            assert len(placement.split(', ')) == 3, placement
+            setting.check(run, 'twelve layers')
 
 
 @tap.case('killed')
