@@ -282,7 +282,9 @@ choose_best (BertPlanner *self, const TandemBatchShape *shape, GError **error)
   g_autoptr (TandemPlan) plan = NULL;
 
   if (!self->is_prepared) {
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("no other device is there"));
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                         self->preparing != NULL ? _("other devices are still being measured")
+                                                 : _("no other device is there"));
     return NULL;
   }
   if (!bert_planner_make_problem (self, shape, error))

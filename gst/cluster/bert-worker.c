@@ -371,11 +371,12 @@ wait_for_devices (BertWorker *self, const GError *why)
 {
   guint timeout = self->bin->used.timeout;
 
+  /* What is wrong in the end is what people should know, not what was in the beginning. */
+  g_clear_error (&self->trouble);
+  self->trouble = g_error_copy (why);
   if (self->is_waiting)
     return;
   self->is_waiting = TRUE;
-  g_clear_error (&self->trouble);
-  self->trouble = g_error_copy (why);
   tell_moved (self, why->message, NULL);
   gst_bert_bin_set_current_placement (self->bin, NULL);
   if (timeout > 0)
