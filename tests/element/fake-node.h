@@ -30,6 +30,12 @@ struct _FakeNode
   guint16 port;
   gint n_connections;           /* atomic: so far */
   gint n_requests;              /* atomic: so far */
+
+  GMutex lock;
+  GCond cond;
+  GPtrArray *open;              /* lock: sockets of connections that have a thread */
+  guint n_taken, n_over;        /* lock: connections */
+  gboolean stopping;            /* lock */
 };
 
 #define FAKE_NODE_DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -177,7 +183,7 @@ fake_answer (FakeNode *self, GInputStream *in, GOutputStream *out, GBytes *messa
 }
 
 static inline gboolean
-fake_run (GThreadedSocketService *service, GSocketConnection *connection, GObject *source,
+fake_serve (GThreadedSocketService *service, GSocketConnection *connection, GObject *source,
           gpointer data)
 {
   FakeNode *self = data;
@@ -201,6 +207,42 @@ fake_run (GThreadedSocketService *service, GSocketConnection *connection, GObjec
   }
 }
 
+static inline gboolean
+fake_run (GThreadedSocketService *service, GSocketConnection *connection, GObject *source,
+          gpointer data)
+{
+  FakeNode *self = data;
+  GSocket *socket = g_socket_connection_get_socket (connection);
+
+  gboolean stopping;
+
+  g_mutex_lock (&self->lock);
+  stopping = self->stopping;
+  g_ptr_array_add (self->open, socket);
+  g_mutex_unlock (&self->lock);
+  if (!stopping)
+    fake_serve (service, connection, source, data);
+  g_mutex_lock (&self->lock);
+  g_ptr_array_remove (self->open, socket);
+  self->n_over++;
+  g_cond_signal (&self->cond);
+  g_mutex_unlock (&self->lock);
+  return TRUE;
+}
+
+/* Before a connection gets its thread. */
+static inline gboolean
+fake_take_in (GSocketService *service, GSocketConnection *connection, GObject *source,
+              gpointer data)
+{
+  FakeNode *self = data;
+
+  g_mutex_lock (&self->lock);
+  self->n_taken++;
+  g_mutex_unlock (&self->lock);
+  return FALSE;
+}
+
 static inline void
 fake_start (FakeNode *self, const FakeAnswer *answers)
 {
@@ -210,20 +252,37 @@ fake_start (FakeNode *self, const FakeAnswer *answers)
   g_autoptr (GSocketAddress) effective = NULL;
 
   self->answers = answers;
+  self->open = g_ptr_array_new ();
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->cond);
   self->service = g_threaded_socket_service_new (-1);
   g_socket_listener_add_address (G_SOCKET_LISTENER (self->service), address,
                                  G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL, &effective,
                                  &error);
   g_assert_no_error (error);
   self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (effective));
+  g_signal_connect (self->service, "incoming", G_CALLBACK (fake_take_in), self);
   g_signal_connect (self->service, "run", G_CALLBACK (fake_run), self);
   g_socket_service_start (self->service);
 }
 
+/* All of its threads are over. */
 static inline void
 fake_stop (FakeNode *self)
 {
+  guint i;
+
   g_socket_service_stop (self->service);
   g_socket_listener_close (G_SOCKET_LISTENER (self->service));
+  g_mutex_lock (&self->lock);
+  self->stopping = TRUE;
+  for (i = 0; i < self->open->len; i++)
+    g_socket_shutdown (g_ptr_array_index (self->open, i), TRUE, TRUE, NULL);
+  while (self->n_over < self->n_taken)
+    g_cond_wait (&self->cond, &self->lock);
+  g_mutex_unlock (&self->lock);
   g_clear_object (&self->service);
+  g_ptr_array_unref (self->open);
+  g_cond_clear (&self->cond);
+  g_mutex_clear (&self->lock);
 }
