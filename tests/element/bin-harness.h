@@ -195,18 +195,25 @@ bin_wait_error (BinTest *test)
   return g_strdup (error->message);
 }
 
+/* Ends what bin_start() began. */
+static inline void
+bin_stop (BinTest *test)
+{
+  gst_harness_teardown (test->harness);
+  test->harness = NULL;
+  /* Messages hold the element, which holds the bus. */
+  gst_bus_set_flushing (test->bus, TRUE);
+  gst_object_unref (test->element);
+  gst_clear_object (&test->bus);
+}
+
 static inline void
 bin_tear_down (BinTest *test, gconstpointer data)
 {
   guint i;
 
-  if (test->harness != NULL) {
-    gst_harness_teardown (test->harness);
-    /* Messages hold the element, which holds the bus. */
-    gst_bus_set_flushing (test->bus, TRUE);
-    gst_object_unref (test->element);
-  }
-  gst_clear_object (&test->bus);
+  if (test->harness != NULL)
+    bin_stop (test);
   for (i = 0; i < BIN_NODES; i++) {
     if (test->nodes[i].process != NULL)
       node_kill (&test->nodes[i]);

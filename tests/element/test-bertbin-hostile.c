@@ -181,9 +181,7 @@ test_liar (BinTest *test, gconstpointer data)
   } while (strstr (placement, "fake") == NULL);
   bin_push (test, 40);
   bin_finish (test);
-  gst_harness_teardown (test->harness);
-  test->harness = NULL;
-  gst_object_unref (test->element);
+  bin_stop (test);
   gst_element_set_state (liar.pipeline, GST_STATE_NULL);
   gst_object_unref (liar.pipeline);
   tandem_sender_stop (liar.sender);

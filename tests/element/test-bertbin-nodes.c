@@ -188,10 +188,7 @@ test_stop (BinTest *test, gconstpointer data)
       bin_pull (test, round / 2);
     else
       g_usleep (g_rand_int_range (test->rand, 0, 100000));
-    gst_harness_teardown (test->harness);
-    test->harness = NULL;
-    gst_object_unref (test->element);
-    gst_clear_object (&test->bus);
+    bin_stop (test);
     g_queue_clear_full (&test->expected, (GDestroyNotify) gst_buffer_unref);
     test->n_pushed = test->n_pulled = 0;
   }

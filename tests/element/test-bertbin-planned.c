@@ -105,6 +105,7 @@ test_settings (BinTest *test, gconstpointer data)
   said = bin_wait_error (test);
   g_test_message ("%s", said);
   gst_element_set_state (test->element, GST_STATE_NULL);
+  gst_bus_set_flushing (test->bus, TRUE);
   gst_object_unref (test->element);
 }
 

@@ -92,10 +92,7 @@ test_stop (BinTest *test, gconstpointer data)
     bin_push (test, round);
     if (round % 3 == 0)
       bin_pull (test, round / 2);
-    gst_harness_teardown (test->harness);
-    test->harness = NULL;
-    gst_object_unref (test->element);
-    gst_clear_object (&test->bus);
+    bin_stop (test);
     g_queue_clear_full (&test->expected, (GDestroyNotify) gst_buffer_unref);
   }
 }
