@@ -348,12 +348,14 @@ gst_bert_bin_start (GstBertBin *self)
   if (self->used.model == NULL || *self->used.model == '\0') {
     GST_ELEMENT_ERROR (self, RESOURCE, NOT_FOUND,
                        (_("No model is set: give bertbin model=FOLDER or a stage file.")), (NULL));
+    gst_bert_bin_stop (self);
     return FALSE;
   }
   if (!tandem_wire_formats_from_string (self->used.formats != NULL ? self->used.formats
                                                                    : DEFAULT_FORMATS,
                                         &formats, &error)) {
     GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS, ("%s", error->message), (NULL));
+    gst_bert_bin_stop (self);
     return FALSE;
   }
   self->model = tandem_model_open (self->used.model, NULL, &error);

@@ -214,6 +214,7 @@ bin_tear_down (BinTest *test, gconstpointer data)
 
   if (test->harness != NULL)
     bin_stop (test);
+  gst_clear_object (&test->bus);
   for (i = 0; i < BIN_NODES; i++) {
     if (test->nodes[i].process != NULL)
       node_kill (&test->nodes[i]);
