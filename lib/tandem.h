@@ -24,13 +24,6 @@
 #include "place/tandem-placement.h"
 #include "place/tandem-profile.h"
 
-#include "place/tandem-cost.h"
-#include "place/tandem-device.h"
-#include "place/tandem-place-error.h"
-#include "place/tandem-place-files.h"
-#include "place/tandem-placement-problem.h"
-#include "place/tandem-placement.h"
-#include "place/tandem-profile.h"
 
 #include "stream/tandem-batch-meta.h"
 #include "stream/tandem-caps.h"
