@@ -4,6 +4,7 @@
 
 import importlib.machinery
 import importlib.util
+import json
 import os
 import random
 import re
@@ -93,6 +94,25 @@ def test_tables():
     # What is there is not searched again.
     status, out, errors = run('svm-vowel', '--small', '--output', OUTPUT, '--uci', path('uci'))
     assert status == 0 and errors == '' and 'dwpso' in out, (out, errors)
+
+
+@tap.case('leaves out what is in each list')
+def test_exclude():
+    lists = []
+    for lines in (range(1, 41), range(41, 61)):
+        lists += ['--exclude', path('exclude-%d.txt' % len(lists))]
+        with open(lists[-1], 'w', encoding='utf-8') as file:
+            # The last line is without an end.
+            file.write('\n'.join('train.tsv:%d' % line for line in lines))
+    output = path('excluded')
+    status, out, errors = run('pso-svm', '--small', '--output', output, '--data', DATA, '--test',
+                              TEST, *lists)
+    assert status == 0, (out, errors)
+    with open(os.path.join(output, 'svm-pso-4-1', 'options.json'), encoding='utf-8') as file:
+        options = [option for option in json.load(file) if option.startswith('--exclude=')]
+    assert len(options) == 1, options
+    with open(options[0].split('=', 1)[1], encoding='utf-8') as file:
+        assert len(file.read().split()) == 60
 
 
 @tap.case('the signed rank test')
