@@ -91,6 +91,7 @@ read_reviews (TuneObjective *self, GCancellable *cancellable, GError **error)
     return FALSE;
   self->n_train = data->train->len;
   self->n_held_out = data->held_out->len;
+  self->n_excluded = data->n_excluded;
   n = self->n_train + self->n_held_out;
   texts = g_new (GBytes *, n);
   labels = g_new (gint32, n);
@@ -182,6 +183,14 @@ tune_objective_new (const TuneOptions *options, GCancellable *cancellable, GErro
     self->measures_time |= options->measures[i] == TANDEM_MEASURE_MILLISECONDS;
   tandem_assessment_set_measures_time (self->assessment, self->measures_time);
   return set_fixed (self, error) ? g_steal_pointer (&self) : NULL;
+}
+
+void
+tune_objective_print_rows (TuneObjective *self)
+{
+  if (self->options->table == NULL)
+    g_print (_("%u reviews to learn from, %u held out, %u left out\n"), self->n_train,
+             self->n_held_out, self->n_excluded);
 }
 
 static const char *

@@ -22,12 +22,16 @@ struct _TuneObjective
   guint n_train;
   guint *held_out;              /* of a table none: it is cut into folds */
   guint n_held_out;
+  guint n_excluded;
   TandemAssessment *assessment;
   gboolean measures_time;
 };
 
 TuneObjective *tune_objective_new (const TuneOptions *options, GCancellable *cancellable,
                                    GError **error);
+
+/* Prints how many reviews are learned from and held out. */
+void tune_objective_print_rows (TuneObjective *self);
 
 /* What is searched: --space, or what is usual for the model. */
 TandemSearchSpace *tune_objective_make_space (TuneObjective *self, GError **error);

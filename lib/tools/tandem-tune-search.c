@@ -233,6 +233,7 @@ tune_run_search (const TuneOptions *options, GCancellable *cancellable, GError *
   space = objective != NULL ? tune_objective_make_space (objective, error) : NULL;
   if (space == NULL || !tune_objective_check_space (objective, space, error))
     return FALSE;
+  tune_objective_print_rows (objective);
   optimizer = search (options, options->algorithm, names[0], space, cancellable, error);
   if (optimizer == NULL)
     return FALSE;

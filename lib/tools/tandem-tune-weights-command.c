@@ -137,6 +137,7 @@ tune_run_weights (const TuneOptions *options, GCancellable *cancellable, GError 
 
   if (objective == NULL)
     return FALSE;
+  tune_objective_print_rows (objective);
   builder = tune_result_begin (options);
   if (!search_all (objective, options->algorithm, "held-out", builder, &classifier, cancellable,
                    error) ||

@@ -176,6 +176,8 @@ def test_resume():
     for name, number in (('killed', signal.SIGKILL), ('stopped', signal.SIGINT)):
         process = subprocess.Popen([TOOL, *args, path(name)], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
+        # How many reviews there are, and the first candidate.
+        process.stdout.readline()
         process.stdout.readline()
         process.send_signal(number)
         _, errors = process.communicate(timeout=300)
