@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 /* Rows whose time is taken, and how often. */
 #define TIMED_ROWS 64

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 /* AdamW's, and what clipping leaves of a step's gradient, as `tandem train` has them. */
 #define BETA1 0.9

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "tandem-hash-index.h"
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 /* Numbers of a table after nominal columns became several. */
 #define MAX_NUMBERS (128 * 1024 * 1024)

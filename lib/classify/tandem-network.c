@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "tensor/tandem-memory.h"
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 /* AdamW's, as everybody has them (Kingma and Ba 2015). */
 #define BETA1 0.9f

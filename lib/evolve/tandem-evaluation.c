@@ -10,7 +10,7 @@
 
 #include "evolve/tandem-evolve-math-private.h"
 #include "evolve/tandem-optimizer-private.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 /**
  * tandem_evaluation_new: (skip)

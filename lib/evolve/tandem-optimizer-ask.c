@@ -7,7 +7,7 @@
 #include <math.h>
 
 #include "evolve/tandem-optimizer-private.h"
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 /* So many proposals in a row that are known already end a search. */
 #define MAX_DUPLICATES 10000

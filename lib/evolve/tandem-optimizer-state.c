@@ -11,7 +11,7 @@
 
 #include "evolve/tandem-evolve-math-private.h"
 #include "evolve/tandem-optimizer-private.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 #define VERSION 1
 

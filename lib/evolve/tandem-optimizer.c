@@ -31,7 +31,7 @@
 #include <math.h>
 
 #include "evolve/tandem-optimizer-private.h"
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 #define DEFAULT_WINDOW 8
 #define DEFAULT_REDUCTION 3.0

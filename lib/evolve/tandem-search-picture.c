@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "evolve/tandem-importance.h"
-#include "train/tandem-plot-private.h"
+#include "base/tandem-plot-private.h"
 
 #define WIDTH 860.0
 #define LEFT 92.0

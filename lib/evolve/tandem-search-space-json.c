@@ -10,7 +10,7 @@
 #include "evolve/tandem-evolve-error.h"
 #include "evolve/tandem-evolve-math-private.h"
 #include "evolve/tandem-search-space-private.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 #define MAX_FILE (16 * 1024 * 1024)
 

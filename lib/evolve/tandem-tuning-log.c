@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "evolve/tandem-optimizer-private.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 /* Says which evaluation a line is of. */
 static gboolean

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "tandem-model-private.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 /* Configurations are a few kilobytes; indices of large models some hundred. */
 #define MAX_TEXT (16 << 20)

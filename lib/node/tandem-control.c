@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "net/tandem-net-error.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 #define MAGIC "TNDMN"
 #define MAGIC_SIZE 5

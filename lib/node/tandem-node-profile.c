@@ -16,7 +16,7 @@
 #include "net/tandem-device-id.h"
 #include "place/tandem-placement-problem.h"
 #include "tandem-init.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 #include "train/tandem-model-init.h"
 
 /* The first layer is embeddings beside it, and the last one ends otherwise. */

@@ -10,7 +10,7 @@
 #include "model/tandem-model-private.h"
 #include "place/tandem-place-error.h"
 #include "place/tandem-placement-private.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 #define MAX_TEXT 255
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 #define BUFFER_BYTES 65536
 

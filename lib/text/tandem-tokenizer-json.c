@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "tandem-json-private.h"
+#include "base/tandem-json-private.h"
 #include "tandem-word-trie-private.h"
 #include "tensor/tandem-json-scanner.h"
 

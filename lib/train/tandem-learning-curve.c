@@ -12,7 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "tandem-plot-private.h"
+#include "base/tandem-plot-private.h"
 
 #define WIDTH 860.0
 #define LEFT 78.0

@@ -4,7 +4,7 @@
 
 #include "tandem-masking.h"
 
-#include "tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 /* Numbers that a position has for itself. */
 #define DRAWS 3

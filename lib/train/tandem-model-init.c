@@ -13,7 +13,7 @@
 #include "model/tandem-model-private.h"
 #include "tandem-train-components.h"
 #include "tandem-train-error.h"
-#include "tandem-train-random.h"
+#include "base/tandem-random-private.h"
 #include "tensor/tandem-memory.h"
 
 typedef struct

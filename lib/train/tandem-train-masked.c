@@ -11,7 +11,7 @@
 
 #include "nn/tandem-linear.h"
 #include "tensor/tandem-memory.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 #include "train/tandem-train-error.h"
 #include "train/tandem-train-stage-private.h"
 

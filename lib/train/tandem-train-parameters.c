@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "tensor/tandem-memory.h"
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 #define WORDS "embeddings.word_embeddings.weight"
 

@@ -5,7 +5,7 @@
 #include "train/tandem-train-stage.h"
 
 #include "model/tandem-model-private.h"
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 #include "train/tandem-train-stage-private.h"
 
 /**

@@ -4,7 +4,7 @@
 
 #include "evolve-search.h"
 
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 /* The stream that a candidate is proposed from. */
 typedef struct

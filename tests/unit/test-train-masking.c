@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "train/tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 #define LENGTH 512
 #define WORDS 1000

@@ -5,7 +5,7 @@
 
 #include "config.h"
 
-#include "tandem-train-random.h"
+#include "base/tandem-random-private.h"
 
 #include <math.h>
 

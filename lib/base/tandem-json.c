@@ -2,7 +2,7 @@
 
 #include "config.h"
 
-#include "text/tandem-json-private.h"
+#include "base/tandem-json-private.h"
 
 #include <gio/gio.h>
 #include <string.h>

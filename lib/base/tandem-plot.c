@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "tandem-plot-private.h"
+#include "base/tandem-plot-private.h"
 
 #define FONT "sans-serif"
 #define SIZE 12.0
