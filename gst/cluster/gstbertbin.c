@@ -31,6 +31,7 @@
 #include <glib/gi18n-lib.h>
 
 #include "bert-chain.h"
+#include "bert-planner.h"
 #include "bert-worker.h"
 #include "tandem-enums.h"
 
@@ -368,6 +369,12 @@ gst_bert_bin_start (GstBertBin *self)
       GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
                          (_("The model \"%s\" cannot be used: %s"), self->used.model,
                           error->message), (NULL));
+    gst_bert_bin_stop (self);
+    return FALSE;
+  }
+  if (self->used.placement != NULL && !bert_planner_check_placement (self, &error)) {
+    GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
+                       (_("The placement cannot be used: %s"), error->message), (NULL));
     gst_bert_bin_stop (self);
     return FALSE;
   }

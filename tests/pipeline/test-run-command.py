@@ -108,6 +108,24 @@ def test_failures():
         assert result.returncode == 1 and words in result.stderr, (arguments, result)
 
 
+@tap.case('placement')
+def test_placement():
+    """A file that is not in order is refused before a text is read, not left out of account."""
+    tap.need_model()
+    with tempfile.TemporaryDirectory() as folder:
+        placement = os.path.join(folder, 'placement.json')
+        for content, word in (('{"stages"', b'placement.json'),
+                              ('{"stages": [{"device": "a", "layers": "0-0"}]}', b'1-1'),
+                              ('{"stages": [{"device": "a", "layers": "0-0"}, '
+                               '{"device": "a", "layers": "1-1"}]}', b'one stage')):
+            with open(placement, 'w', encoding='ascii') as file:
+                file.write(content)
+            result = tandem_run('--placement', placement, '--nodes=127.0.0.1:1', tap.MODEL,
+                                input=TEXTS)
+            assert result.returncode == 1 and result.stdout == b'', (content, result)
+            assert word in result.stderr, (content, result.stderr)
+
+
 @tap.case('interrupted')
 def test_interrupted():
     """What was read gets its results."""
