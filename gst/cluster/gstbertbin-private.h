@@ -29,6 +29,7 @@ typedef struct
   gboolean local;
   guint max_unanswered;
   guint64 max_unanswered_bytes;
+  guint64 cache_limit;          /* bytes */
 } BertSettings;
 
 struct _GstBertBin

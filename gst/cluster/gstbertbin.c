@@ -53,6 +53,7 @@ GST_DEBUG_CATEGORY (gst_bert_bin_debug);
 #define DEFAULT_LOCAL TRUE
 #define DEFAULT_MAX_UNANSWERED 32
 #define DEFAULT_MAX_UNANSWERED_BYTES (4 * 1024 * 1024)
+#define DEFAULT_CACHE_LIMIT TANDEM_NODE_DEFAULT_CACHE_LIMIT
 
 enum
 {
@@ -72,6 +73,7 @@ enum
   PROP_LOCAL,
   PROP_MAX_UNANSWERED,
   PROP_MAX_UNANSWERED_BYTES,
+  PROP_CACHE_LIMIT,
   PROP_CURRENT_PLACEMENT,
 };
 
@@ -171,6 +173,9 @@ gst_bert_bin_set_property (GObject *object, guint id, const GValue *value, GPara
     case PROP_MAX_UNANSWERED_BYTES:
       settings->max_unanswered_bytes = g_value_get_uint64 (value);
       break;
+    case PROP_CACHE_LIMIT:
+      settings->cache_limit = g_value_get_uint64 (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   }
@@ -229,6 +234,9 @@ gst_bert_bin_get_property (GObject *object, guint id, GValue *value, GParamSpec 
       break;
     case PROP_MAX_UNANSWERED_BYTES:
       g_value_set_uint64 (value, settings->max_unanswered_bytes);
+      break;
+    case PROP_CACHE_LIMIT:
+      g_value_set_uint64 (value, settings->cache_limit);
       break;
     case PROP_CURRENT_PLACEMENT:
       g_value_set_string (value, self->current_placement);
@@ -483,6 +491,10 @@ install_properties (GObjectClass *object_class)
           "Bytes of tokens that may be without a result before the pipeline waits; one "
           "micro-batch may be in any case (0 = no limit)",
           0, G_MAXUINT64, DEFAULT_MAX_UNANSWERED_BYTES, flags));
+  g_object_class_install_property (object_class, PROP_CACHE_LIMIT,
+      g_param_spec_uint64 ("cache-limit", "Cache limit",
+          "Bytes of stage files that were cut for other devices to keep at the most; what is in "
+          "use stays (0 = keep no others)", 0, G_MAXUINT64, DEFAULT_CACHE_LIMIT, flags));
   current_placement_pspec = g_param_spec_string ("current-placement", "Current placement",
       "Which layers run where, while the element runs", NULL,
       G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
