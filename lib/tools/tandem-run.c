@@ -377,15 +377,22 @@ check_options (Options *options)
 
 /* As the ready pipelines have it. */
 static char *
-choose_model (char **args)
+choose_model (char **args, GError **error)
 {
   const char *model = g_getenv ("TANDEM_MODEL");
+  g_autofree char *installed = NULL;
 
   if (args[1] != NULL)
     return g_strdup (args[1]);
   if (model != NULL && *model != '\0')
     return g_strdup (model);
-  return g_build_filename (PIPELINESDIR, "models", DEFAULT_MODEL, NULL);
+  installed = g_build_filename (PIPELINESDIR, "models", DEFAULT_MODEL, NULL);
+  if (g_file_test (installed, G_FILE_TEST_EXISTS))
+    return g_steal_pointer (&installed);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+               _("which MODEL? Name a folder or a stage file, here or in TANDEM_MODEL: the one that "
+                 "comes with Tandem is not installed (%s)"), installed);
+  return NULL;
 }
 
 static int
@@ -460,6 +467,7 @@ run_command (char **args)
       N_("Plan, moves and summary as lines of JSON on standard error"), NULL },
     { NULL, 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, NULL, NULL, NULL }
   };
+  g_autoptr (GError) error = NULL;
   g_autofree char *model = NULL;
   int status;
 
@@ -472,8 +480,8 @@ run_command (char **args)
   status = check_options (&options);
   if (status != TANDEM_EXIT_OK)
     return status;
-  model = choose_model (args);
-  return start (&options, model);
+  model = choose_model (args, &error);
+  return model != NULL ? start (&options, model) : tandem_command_failed (error);
 }
 
 const TandemCommand tandem_command_run = {

@@ -98,7 +98,9 @@ def test_data():
 def test_failures():
     tap.need_model()
     for arguments, words in ((['/nonexistent'], b'/nonexistent'),
-                             (['--data=/nonexistent.tsv', tap.MODEL], b'/nonexistent.tsv'),
+                             (['--data=/nonexistent.tsv', tap.MODEL],
+                              b'No such file'),
+                             (['--data', os.devnull, tap.MODEL], os.devnull.encode() + b'": '),
                              (['--key=/nonexistent', tap.MODEL], b'/nonexistent'),
                              (['--placement=/nonexistent', tap.MODEL], b'/nonexistent'),
                              (['--nodes=a:99999', tap.MODEL], b'99999'),
@@ -107,6 +109,19 @@ def test_failures():
                               b'No devices')):
         result = tandem_run(*arguments, input=TEXTS)
         assert result.returncode == 1 and words in result.stderr, (arguments, result)
+
+
+@tap.case('no model')
+def test_no_model():
+    """Nothing is installed where the tool of the build looks for its model."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = dict(os.environ, XDG_DATA_DIRS=folder)
+        environment.pop('TANDEM_MODEL', None)
+        result = tandem_run('--nodes=127.0.0.1:1', input=TEXTS, env=environment)
+    if result.returncode == 0:
+        raise tap.Skip('Tandem is installed')
+    assert result.returncode == 1 and b'MODEL' in result.stderr, result.stderr
+    assert b'TANDEM_MODEL' in result.stderr, result.stderr
 
 
 @tap.case('placement')
