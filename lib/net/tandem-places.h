@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Private: who is looked at, when anybody may announce anything and not all of it can be looked at at
- * a time. Who comes when all places are taken waits; who gives a place up goes to the end of those
- * who wait. So each has its turn, and no number of strangers keeps somebody out for good. No locks: it
- * belongs to one thread. Exported for the tests only. */
+/* Private: who is looked at, when anybody may announce anything and not all of it can be looked at
+ * at a time. Who comes when all places are taken waits; who gives a place up goes to the end of
+ * those who wait. So each has its turn, and no number of strangers keeps somebody out for good. No
+ * locks: it belongs to one thread. Exported for the tests only. */
 
 #include <glib.h>
 
