@@ -22,8 +22,8 @@ struct _BertTrainer
   gboolean is_first;            /* nobody before it trains: it leads */
   gboolean is_settled;          /* it is where all stages go on */
   TandemTrainingInfo info;
-  guint64 next_micro_batch;     /* of this run */
-  guint64 n_skipped, n_to_skip; /* micro-batches that a checkpoint holds already */
+  guint64 next_micro_batch;     /* of this run, or since the last flush */
+  guint64 n_skipped, n_to_skip; /* micro-batches before it, which a checkpoint holds already */
   guint64 step;                 /* steps done, of all runs */
   guint64 saved_step;
   BertCheckpoints found;        /* what it may go on from */

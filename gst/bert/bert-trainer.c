@@ -152,6 +152,10 @@ bert_trainer_reset (BertTrainer *self)
   g_queue_clear_full (&self->shapes, g_free);
   tandem_train_stage_forget (self->stage);
   clear_step (self);
+  /* Whoever sends gradients counts from 0 again, too; those before were of this training. */
+  self->n_to_skip += self->next_micro_batch;
+  self->n_skipped += self->next_micro_batch;
+  self->next_micro_batch = 0;
 }
 
 /* Waits for the next gradient. */

@@ -175,8 +175,6 @@ open_stage (GstBertStage *self, const char *path, const char *layers, guint n_th
                                   &last, error))
     return FALSE;
   self->last_layer = last;
-  if (!gst_bert_stage_check_training (training, precision, n_threads, error))
-    return FALSE;
   if (training->trainable) {
     if (!gst_bert_stage_open_trainer (self, model, first, last, training, error))
       return FALSE;
@@ -231,6 +229,12 @@ gst_bert_stage_start (GstBaseTransform *trans)
   if (path == NULL || *path == '\0') {
     GST_ELEMENT_ERROR (self, RESOURCE, NOT_FOUND,
                        (_("No model is set: give bertstage model=FOLDER or a stage file.")),
+                       (NULL));
+    return FALSE;
+  }
+  if (!gst_bert_stage_check_training (&training, precision, n_threads, &error)) {
+    GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
+                       (_("The properties of bertstage do not go together: %s"), error->message),
                        (NULL));
     return FALSE;
   }

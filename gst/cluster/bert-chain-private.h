@@ -4,13 +4,15 @@
 /* Private to bert-chain*.c. */
 
 #include "bert-chain.h"
+#include "cluster/tandem-stage-files.h"
 
 G_BEGIN_DECLS
 
 /* What a chain has of a stop of its route. */
 typedef struct
 {
-  char *path, *digest;          /* of its stage file */
+  TandemStageFile *file;        /* (nullable): that of its layers */
+  char *digest;                 /* (nullable): as the node has it */
   gboolean is_waiting;          /* for an answer, while the chain is built */
   guint stage;                  /* its number at the node; 0: none */
   guint16 port;

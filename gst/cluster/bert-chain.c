@@ -14,7 +14,6 @@
 
 #include <glib/gi18n-lib.h>
 
-#include "cluster/tandem-stage-files.h"
 
 #define GST_CAT_DEFAULT gst_bert_bin_debug
 GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
@@ -55,7 +54,7 @@ chain_clear (gpointer data)
   guint i;
 
   for (i = 0; i < self->route->n_stops; i++) {
-    g_free (self->legs[i].path);
+    g_clear_pointer (&self->legs[i].file, tandem_stage_file_free);
     g_free (self->legs[i].digest);
   }
   g_free (self->legs);
@@ -332,14 +331,14 @@ on_have (GObject *source, GAsyncResult *result, gpointer data)
   } else if (complete) {
     got_file (self);
   } else if (!bert_chain_is_over (self)) {
-    g_autoptr (GFile) file = g_file_new_for_path (leg->path);
+    g_autoptr (GFile) file = g_file_new_for_path (leg->file->path);
     g_autoptr (GFileInfo) info =
         g_file_query_info (file, G_FILE_ATTRIBUTE_STANDARD_SIZE, 0, NULL, NULL);
 
     self->n_sent += info != NULL ? (guint64) g_file_info_get_size (info) - bytes : 0;
     step = step_new (self, stop, TRUE);
-    tandem_node_client_put_async (client, leg->path, self->cancellable, on_progress, step, on_put,
-                                  step);
+    tandem_node_client_put_async (client, leg->file->path, self->cancellable, on_progress, step,
+                                  on_put, step);
   }
   bert_chain_leave (self);
 }
@@ -352,11 +351,14 @@ cut (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
   BertLeg *leg = &step->chain->legs[step->stop];
   GError *error = NULL;
 
-  if (tandem_stage_files_get (step->chain->bin->model, stop->first, stop->last, &leg->path,
-                              &leg->digest, cancellable, &error))
-    g_task_return_boolean (task, TRUE);
-  else
+  leg->file = tandem_stage_files_get (step->chain->bin->model, stop->first, stop->last,
+                                      step->chain->bin->used.cache_limit, cancellable, &error);
+  if (leg->file == NULL) {
     g_task_return_error (task, error);
+    return;
+  }
+  leg->digest = g_strdup (leg->file->digest);
+  g_task_return_boolean (task, TRUE);
 }
 
 static void

@@ -11,6 +11,14 @@
 #include <gst/base/gstbasesink.h>
 #include <gst/base/gstpushsrc.h>
 
+static void
+describe (GstElementClass *klass, GstStaticPadTemplate *pad, const char *name, const char *kind,
+          const char *what)
+{
+  gst_element_class_add_static_pad_template (klass, pad);
+  gst_element_class_set_static_metadata (klass, name, kind, what, "The Tandem developers");
+}
+
 /* --- the entry --- */
 
 #define BERT_TYPE_ENTRY (bert_entry_get_type ())
@@ -79,12 +87,10 @@ bert_entry_create (GstPushSrc *push, GstBuffer **buffer)
 static void
 bert_entry_class_init (BertEntryClass *klass)
 {
-  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseSrcClass *base_class = GST_BASE_SRC_CLASS (klass);
 
-  gst_element_class_add_static_pad_template (element_class, &entry_template);
-  gst_element_class_set_static_metadata (element_class, "Entry of a chain", "Source",
-                                         "Asks the stages behind it", "The Tandem developers");
+  describe (GST_ELEMENT_CLASS (klass), &entry_template, "Entry of a chain", "Source",
+            "Asks the stages behind it");
   base_class->unlock = bert_entry_unlock;
   base_class->unlock_stop = bert_entry_unlock_stop;
   base_class->negotiate = bert_entry_negotiate;
@@ -182,12 +188,9 @@ bert_exit_render (GstBaseSink *base, GstBuffer *buffer)
 static void
 bert_exit_class_init (BertExitClass *klass)
 {
-  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseSinkClass *base_class = GST_BASE_SINK_CLASS (klass);
 
-  gst_element_class_add_static_pad_template (element_class, &exit_template);
-  gst_element_class_set_static_metadata (element_class, "Exit of a chain", "Sink",
-                                         "Takes answers", "The Tandem developers");
+  describe (GST_ELEMENT_CLASS (klass), &exit_template, "Exit of a chain", "Sink", "Takes answers");
   base_class->set_caps = bert_exit_set_caps;
   base_class->query = bert_exit_query;
   base_class->render = bert_exit_render;

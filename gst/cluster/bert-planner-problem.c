@@ -182,6 +182,21 @@ bert_planner_make_named_problem (BertPlanner *self, const TandemBatchShape *shap
   return TRUE;
 }
 
+gboolean
+bert_planner_check_placement (GstBertBin *bin, GError **error)
+{
+  const TandemBatchShape shape = { .n_sequences = 1, .n_tokens = 1 };
+  g_autoptr (TandemPlacementProblem) problem =
+      tandem_placement_problem_new_for_model (bin->model, bin->used.precision, &shape, error);
+  g_autoptr (TandemPlacement) placement = NULL;
+
+  if (problem != NULL &&
+      tandem_placement_problem_add_placed_devices (problem, bin->used.placement, error))
+    placement = tandem_placement_problem_read_placement (problem, bin->used.placement,
+                                                         bin->used.objective, error);
+  return placement != NULL;
+}
+
 /* --- what a route would do --- */
 
 static guint

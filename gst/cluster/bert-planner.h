@@ -24,6 +24,10 @@ gboolean bert_planner_is_settled (BertPlanner *self);
 BertRoute *bert_planner_choose (BertPlanner *self, const TandemBatchShape *shape,
                                 GError **error);
 
+/* Whether the file of the property "placement" is one of bin's model, whoever is there: devices that
+ * it names may come. Any thread may ask. */
+gboolean bert_planner_check_placement (GstBertBin *bin, GError **error);
+
 /* Whether this device alone may run all layers. */
 gboolean bert_planner_fits_here (BertPlanner *self, const TandemBatchShape *shape,
                                  GError **error);

@@ -11,8 +11,8 @@
 #include <glib/gi18n-lib.h>
 
 #include "bert-chain.h"
+#include "bert-pace.h"
 #include "bert-planner.h"
-#include "cluster/tandem-mover.h"
 
 #define GST_CAT_DEFAULT gst_bert_bin_debug
 GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
@@ -23,8 +23,6 @@ GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
 #define LEAST_SEQUENCES 16
 #define LEAST_TOKENS 2048
 #define RETRY_MS 1000
-/* Of what was expected; what is below that is called slower. */
-#define SLOWER 0.8
 
 struct _BertWorker
 {
@@ -44,11 +42,7 @@ struct _BertWorker
   GSource *begin, *drain, *retry, *give_up;     /* (nullable) */
   GError *trouble;              /* (nullable): why there is no current chain */
   char *reason;                 /* (nullable): of the next move */
-  TandemMover mover;
-  double expected;              /* what was expected of current when it was chosen; 0: not known */
-  guint64 counted;              /* sequences that current had answered when it was looked at */
-  gint64 counted_at;            /* 0: its rate is not known yet */
-  double rate;                  /* sequences a second, of the current chain */
+  BertPace pace;                /* of the current chain */
 };
 
 static void consider (BertWorker *self);
@@ -96,7 +90,7 @@ tell_plan (BertWorker *self, BertChain *chain)
           gst_structure_new ("tandem-plan", "placement", G_TYPE_STRING, text,
                              "devices", G_TYPE_UINT, route->n_stops,
                              "predicted", G_TYPE_DOUBLE, route->predicted,
-                             "measured", G_TYPE_DOUBLE, self->rate, NULL)));
+                             "measured", G_TYPE_DOUBLE, self->pace.rate, NULL)));
 }
 
 /* to: (nullable): nobody yet */
@@ -161,8 +155,7 @@ switch_to (BertWorker *self, BertChain **chain)
     tell_moved (self, self->reason != NULL ? self->reason : _("another placement"),
                 self->current);
   g_clear_pointer (&self->reason, g_free);
-  self->counted_at = 0;
-  self->rate = self->expected = 0;
+  bert_pace_begin (&self->pace);
   tell_plan (self, self->current);
   end_chain (self, &old);
 }
@@ -334,9 +327,7 @@ on_give_up (gpointer data)
 static void
 look_at_rate (BertWorker *self)
 {
-  gint64 now = g_get_monotonic_time ();
   guint64 n;
-  double rate;
 
   if (self->current == NULL)
     return;
@@ -344,17 +335,8 @@ look_at_rate (BertWorker *self)
   n = bert_chain_get_n_answered (self->current);
   g_mutex_unlock (&self->bin->lock);
   bert_planner_measure (self->planner, self->current);
-  if (self->counted_at != 0 && n > self->counted) {
-    rate = (double) (n - self->counted) * G_USEC_PER_SEC / (now - self->counted_at);
-    /* What it does when it has found its pace. */
-    if (self->rate == 0) {
-      self->rate = rate;
-      tell_plan (self, self->current);
-    }
-    self->rate = (self->rate + rate) / 2;
-  }
-  self->counted = n;
-  self->counted_at = n > 0 ? now : 0;
+  if (bert_pace_look (&self->pace, n, g_get_monotonic_time ()))
+    tell_plan (self, self->current);
 }
 
 static gboolean
@@ -394,23 +376,18 @@ static gboolean
 is_worth_it (BertWorker *self, const BertRoute *route)
 {
   const BertRoute *here = bert_chain_get_route (self->current);
-  gint64 now = g_get_monotonic_time ();
-  double current, candidate;
+  const char *why;
 
   if (bert_route_is_equal (route, here))
     return FALSE;
   if (self->bin->used.placement != NULL)
     return !bert_route_is_local (route) || bert_route_is_local (here);
-  current = bert_planner_evaluate (self->planner, here);
-  candidate = bert_planner_evaluate (self->planner, route);
-  if (self->expected == 0)
-    self->expected = current;
-  if (!tandem_mover_decide (&self->mover, current, candidate, route->cost, now))
-    return FALSE;
-  tandem_mover_moved (&self->mover, now);
-  set_reason (self, current < SLOWER * self->expected ? _("the work became slower")
-                                                      : _("a faster placement"));
-  return TRUE;
+  why = bert_pace_decide (&self->pace, bert_planner_evaluate (self->planner, here),
+                          bert_planner_evaluate (self->planner, route), route->cost,
+                          g_get_monotonic_time ());
+  if (why != NULL)
+    set_reason (self, why);
+  return why != NULL;
 }
 
 static void

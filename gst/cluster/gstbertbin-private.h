@@ -29,6 +29,7 @@ typedef struct
   gboolean local;
   guint max_unanswered;
   guint64 max_unanswered_bytes;
+  guint64 cache_limit;          /* bytes */
 } BertSettings;
 
 struct _GstBertBin
@@ -66,6 +67,10 @@ struct _GstBertBin
 
 /* Posts the error that ends everything, once; from any thread, without the lock. */
 void gst_bert_bin_fail (GstBertBin *self, const GError *error, const char *debug);
+
+/* --- gstbertbin-properties.c --- */
+
+void gst_bert_bin_install_properties (GObjectClass *object_class);
 void gst_bert_bin_set_current_placement (GstBertBin *self, const char *text);
 
 /* --- gstbertbin-pads.c --- */

@@ -31,50 +31,12 @@
 #include <glib/gi18n-lib.h>
 
 #include "bert-chain.h"
+#include "bert-planner.h"
 #include "bert-worker.h"
 #include "tandem-enums.h"
 
 GST_DEBUG_CATEGORY (gst_bert_bin_debug);
 #define GST_CAT_DEFAULT gst_bert_bin_debug
-
-#define DEFAULT_MODEL NULL
-#define DEFAULT_NODES NULL
-#define DEFAULT_KEY NULL
-#define DEFAULT_INSECURE FALSE
-#define DEFAULT_PRECISION TANDEM_PRECISION_F32
-#define DEFAULT_THREADS 1
-#define DEFAULT_FORMATS "f32"
-#define DEFAULT_OBJECTIVE TANDEM_PLACEMENT_THROUGHPUT
-#define DEFAULT_PLACEMENT NULL
-#define DEFAULT_DISCOVERY_TIMEOUT 2000
-#define DEFAULT_TIMEOUT 30000
-#define DEFAULT_MEMORY 0
-#define DEFAULT_LOCAL TRUE
-#define DEFAULT_MAX_UNANSWERED 32
-#define DEFAULT_MAX_UNANSWERED_BYTES (4 * 1024 * 1024)
-
-enum
-{
-  PROP_0,
-  PROP_MODEL,
-  PROP_NODES,
-  PROP_KEY,
-  PROP_INSECURE,
-  PROP_PRECISION,
-  PROP_THREADS,
-  PROP_FORMATS,
-  PROP_OBJECTIVE,
-  PROP_PLACEMENT,
-  PROP_DISCOVERY_TIMEOUT,
-  PROP_TIMEOUT,
-  PROP_MEMORY,
-  PROP_LOCAL,
-  PROP_MAX_UNANSWERED,
-  PROP_MAX_UNANSWERED_BYTES,
-  PROP_CURRENT_PLACEMENT,
-};
-
-static GParamSpec *current_placement_pspec;
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE (
     "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (TANDEM_CAPS_TOKENS));
@@ -108,150 +70,6 @@ settings_copy (const BertSettings *from, BertSettings *to)
   to->key = g_strdup (from->key);
   to->formats = g_strdup (from->formats);
   to->placement = g_strdup (from->placement);
-}
-
-static void
-take_text (char **text, const GValue *value)
-{
-  g_free (*text);
-  *text = g_value_dup_string (value);
-}
-
-static void
-gst_bert_bin_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
-{
-  GstBertBin *self = GST_BERT_BIN (object);
-  BertSettings *settings = &self->settings;
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_MODEL:
-      take_text (&settings->model, value);
-      break;
-    case PROP_NODES:
-      take_text (&settings->nodes, value);
-      break;
-    case PROP_KEY:
-      take_text (&settings->key, value);
-      break;
-    case PROP_INSECURE:
-      settings->insecure = g_value_get_boolean (value);
-      break;
-    case PROP_PRECISION:
-      settings->precision = g_value_get_enum (value);
-      break;
-    case PROP_THREADS:
-      settings->n_threads = g_value_get_uint (value);
-      break;
-    case PROP_FORMATS:
-      take_text (&settings->formats, value);
-      break;
-    case PROP_OBJECTIVE:
-      settings->objective = g_value_get_enum (value);
-      break;
-    case PROP_PLACEMENT:
-      take_text (&settings->placement, value);
-      break;
-    case PROP_DISCOVERY_TIMEOUT:
-      settings->discovery_timeout = g_value_get_uint (value);
-      break;
-    case PROP_TIMEOUT:
-      settings->timeout = g_value_get_uint (value);
-      break;
-    case PROP_MEMORY:
-      settings->memory = g_value_get_uint64 (value);
-      break;
-    case PROP_LOCAL:
-      settings->local = g_value_get_boolean (value);
-      break;
-    case PROP_MAX_UNANSWERED:
-      settings->max_unanswered = g_value_get_uint (value);
-      break;
-    case PROP_MAX_UNANSWERED_BYTES:
-      settings->max_unanswered_bytes = g_value_get_uint64 (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
-}
-
-static void
-gst_bert_bin_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
-{
-  GstBertBin *self = GST_BERT_BIN (object);
-  const BertSettings *settings = &self->settings;
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_MODEL:
-      g_value_set_string (value, settings->model);
-      break;
-    case PROP_NODES:
-      g_value_set_string (value, settings->nodes);
-      break;
-    case PROP_KEY:
-      g_value_set_string (value, settings->key);
-      break;
-    case PROP_INSECURE:
-      g_value_set_boolean (value, settings->insecure);
-      break;
-    case PROP_PRECISION:
-      g_value_set_enum (value, settings->precision);
-      break;
-    case PROP_THREADS:
-      g_value_set_uint (value, settings->n_threads);
-      break;
-    case PROP_FORMATS:
-      g_value_set_string (value, settings->formats);
-      break;
-    case PROP_OBJECTIVE:
-      g_value_set_enum (value, settings->objective);
-      break;
-    case PROP_PLACEMENT:
-      g_value_set_string (value, settings->placement);
-      break;
-    case PROP_DISCOVERY_TIMEOUT:
-      g_value_set_uint (value, settings->discovery_timeout);
-      break;
-    case PROP_TIMEOUT:
-      g_value_set_uint (value, settings->timeout);
-      break;
-    case PROP_MEMORY:
-      g_value_set_uint64 (value, settings->memory);
-      break;
-    case PROP_LOCAL:
-      g_value_set_boolean (value, settings->local);
-      break;
-    case PROP_MAX_UNANSWERED:
-      g_value_set_uint (value, settings->max_unanswered);
-      break;
-    case PROP_MAX_UNANSWERED_BYTES:
-      g_value_set_uint64 (value, settings->max_unanswered_bytes);
-      break;
-    case PROP_CURRENT_PLACEMENT:
-      g_value_set_string (value, self->current_placement);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
-}
-
-void
-gst_bert_bin_set_current_placement (GstBertBin *self, const char *text)
-{
-  gboolean changed;
-
-  GST_OBJECT_LOCK (self);
-  changed = g_strcmp0 (self->current_placement, text) != 0;
-  if (changed) {
-    g_free (self->current_placement);
-    self->current_placement = g_strdup (text);
-  }
-  GST_OBJECT_UNLOCK (self);
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), current_placement_pspec);
 }
 
 /* --- messages --- */
@@ -352,7 +170,7 @@ gst_bert_bin_start (GstBertBin *self)
     return FALSE;
   }
   if (!tandem_wire_formats_from_string (self->used.formats != NULL ? self->used.formats
-                                                                   : DEFAULT_FORMATS,
+                                                                   : "f32",
                                         &formats, &error)) {
     GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS, ("%s", error->message), (NULL));
     gst_bert_bin_stop (self);
@@ -368,6 +186,12 @@ gst_bert_bin_start (GstBertBin *self)
       GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
                          (_("The model \"%s\" cannot be used: %s"), self->used.model,
                           error->message), (NULL));
+    gst_bert_bin_stop (self);
+    return FALSE;
+  }
+  if (self->used.placement != NULL && !bert_planner_check_placement (self, &error)) {
+    GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
+                       (_("The placement cannot be used: %s"), error->message), (NULL));
     gst_bert_bin_stop (self);
     return FALSE;
   }
@@ -413,86 +237,13 @@ gst_bert_bin_finalize (GObject *object)
 }
 
 static void
-install_properties (GObjectClass *object_class)
-{
-  const GParamFlags flags =
-      G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY;
-
-  g_object_class_install_property (object_class, PROP_MODEL,
-      g_param_spec_string ("model", "Model",
-          "Hugging Face model folder, or stage file with all layers", DEFAULT_MODEL, flags));
-  g_object_class_install_property (object_class, PROP_NODES,
-      g_param_spec_string ("nodes", "Nodes",
-          "Devices to use beside those that mDNS finds, as \"host:port,host:port\"",
-          DEFAULT_NODES, flags));
-  g_object_class_install_property (object_class, PROP_KEY,
-      g_param_spec_string ("key", "Cluster key",
-          "File with the cluster key that the nodes have to have, too (empty: on loopback "
-          "none, beyond it that of TANDEM_KEY or ~/.config/tandem/cluster.key)", DEFAULT_KEY,
-          flags));
-  g_object_class_install_property (object_class, PROP_INSECURE,
-      g_param_spec_boolean ("insecure", "Insecure",
-          "Use nodes beyond loopback without a key although anybody can read along and answer",
-          DEFAULT_INSECURE, flags));
-  g_object_class_install_property (object_class, PROP_PRECISION,
-      g_param_spec_enum ("precision", "Precision", "What linear layers compute with",
-          TANDEM_TYPE_PRECISION, DEFAULT_PRECISION, flags));
-  g_object_class_install_property (object_class, PROP_THREADS,
-      g_param_spec_uint ("threads", "Threads", "Threads of the stage on this device",
-          1, TANDEM_BERT_STAGE_MAX_THREADS, DEFAULT_THREADS, flags));
-  g_object_class_install_property (object_class, PROP_FORMATS,
-      g_param_spec_string ("formats", "Wire formats",
-          "How rows of activations may be sent, as \"f32,q8\": all but f32 save bytes and cost "
-          "accuracy", DEFAULT_FORMATS, flags));
-  g_object_class_install_property (object_class, PROP_OBJECTIVE,
-      g_param_spec_enum ("objective", "Objective", "What the placement is chosen for",
-          TANDEM_TYPE_PLACEMENT_OBJECTIVE, DEFAULT_OBJECTIVE, flags));
-  g_object_class_install_property (object_class, PROP_PLACEMENT,
-      g_param_spec_string ("placement", "Placement",
-          "File that says which device runs which layers (NULL = the planner decides)",
-          DEFAULT_PLACEMENT, flags));
-  g_object_class_install_property (object_class, PROP_DISCOVERY_TIMEOUT,
-      g_param_spec_uint ("discovery-timeout", "Discovery timeout",
-          "Milliseconds to wait for other devices before the work begins (0 = begin here at "
-          "once, and move later)", 0, G_MAXINT, DEFAULT_DISCOVERY_TIMEOUT, flags));
-  g_object_class_install_property (object_class, PROP_TIMEOUT,
-      g_param_spec_uint ("timeout", "Timeout",
-          "Milliseconds without any device that can run the model after which to give up "
-          "(0 = never)", 0, G_MAXINT, DEFAULT_TIMEOUT, flags));
-  g_object_class_install_property (object_class, PROP_MEMORY,
-      g_param_spec_uint64 ("memory", "Memory",
-          "Bytes that the layers on this device may take (0 = no limit)",
-          0, G_MAXUINT64, DEFAULT_MEMORY, flags));
-  g_object_class_install_property (object_class, PROP_LOCAL,
-      g_param_spec_boolean ("local", "Local",
-          "Run all layers here, where they fit, while the planned devices are not there",
-          DEFAULT_LOCAL, flags));
-  g_object_class_install_property (object_class, PROP_MAX_UNANSWERED,
-      g_param_spec_uint ("max-unanswered", "Maximum unanswered",
-          "Micro-batches that may be without a result before the pipeline waits",
-          1, G_MAXUINT16, DEFAULT_MAX_UNANSWERED, flags));
-  g_object_class_install_property (object_class, PROP_MAX_UNANSWERED_BYTES,
-      g_param_spec_uint64 ("max-bytes", "Maximum of unanswered bytes",
-          "Bytes of tokens that may be without a result before the pipeline waits; one "
-          "micro-batch may be in any case (0 = no limit)",
-          0, G_MAXUINT64, DEFAULT_MAX_UNANSWERED_BYTES, flags));
-  current_placement_pspec = g_param_spec_string ("current-placement", "Current placement",
-      "Which layers run where, while the element runs", NULL,
-      G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-  g_object_class_install_property (object_class, PROP_CURRENT_PLACEMENT,
-                                   current_placement_pspec);
-}
-
-static void
 gst_bert_bin_class_init (GstBertBinClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = gst_bert_bin_set_property;
-  object_class->get_property = gst_bert_bin_get_property;
   object_class->finalize = gst_bert_bin_finalize;
-  install_properties (object_class);
+  gst_bert_bin_install_properties (object_class);
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
   gst_element_class_set_static_metadata (element_class, "BERT on a cluster",

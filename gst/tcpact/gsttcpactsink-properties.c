@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "gsttcpactsink-private.h"
+#include "stream/tandem-fields.h"
 
 #define DEFAULT_HOST NULL
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
@@ -34,99 +35,37 @@ enum
   PROP_DISCOVERY_TIMEOUT,
 };
 
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_HOST, GstTcpactSink, host),
+  TANDEM_FIELD (PROP_PORT, GstTcpactSink, port),
+  TANDEM_FIELD (PROP_KEY, GstTcpactSink, key),
+  TANDEM_FIELD (PROP_INSECURE, GstTcpactSink, insecure),
+  TANDEM_FIELD (PROP_WIRE_FORMAT, GstTcpactSink, wire_format),
+  TANDEM_FIELD (PROP_WINDOW, GstTcpactSink, window),
+  TANDEM_FIELD (PROP_WINDOW_BYTES, GstTcpactSink, window_bytes),
+  TANDEM_FIELD (PROP_RECONNECT_TIMEOUT, GstTcpactSink, reconnect_timeout),
+  TANDEM_FIELD (PROP_MAX_PAYLOAD, GstTcpactSink, max_payload),
+  TANDEM_FIELD (PROP_PEERS, GstTcpactSink, peers),
+  TANDEM_FIELD (PROP_DISCOVERY_TIMEOUT, GstTcpactSink, discovery_timeout),
+  { 0 }
+};
+
 static void
 gst_tcpact_sink_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-  GstTcpactSink *self = GST_TCPACT_SINK (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_HOST:
-      g_free (self->host);
-      self->host = g_value_dup_string (value);
-      break;
-    case PROP_PORT:
-      self->port = g_value_get_uint (value);
-      break;
-    case PROP_KEY:
-      g_free (self->key);
-      self->key = g_value_dup_string (value);
-      break;
-    case PROP_INSECURE:
-      self->insecure = g_value_get_boolean (value);
-      break;
-    case PROP_WIRE_FORMAT:
-      self->wire_format = g_value_get_enum (value);
-      break;
-    case PROP_WINDOW:
-      self->window = g_value_get_uint (value);
-      break;
-    case PROP_WINDOW_BYTES:
-      self->window_bytes = g_value_get_uint64 (value);
-      break;
-    case PROP_RECONNECT_TIMEOUT:
-      self->reconnect_timeout = g_value_get_uint (value);
-      break;
-    case PROP_MAX_PAYLOAD:
-      self->max_payload = g_value_get_uint (value);
-      break;
-    case PROP_PEERS:
-      g_free (self->peers);
-      self->peers = g_value_dup_string (value);
-      break;
-    case PROP_DISCOVERY_TIMEOUT:
-      self->discovery_timeout = g_value_get_uint (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_set (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void
 gst_tcpact_sink_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstTcpactSink *self = GST_TCPACT_SINK (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_HOST:
-      g_value_set_string (value, self->host);
-      break;
-    case PROP_PORT:
-      g_value_set_uint (value, self->port);
-      break;
-    case PROP_KEY:
-      g_value_set_string (value, self->key);
-      break;
-    case PROP_INSECURE:
-      g_value_set_boolean (value, self->insecure);
-      break;
-    case PROP_WIRE_FORMAT:
-      g_value_set_enum (value, self->wire_format);
-      break;
-    case PROP_WINDOW:
-      g_value_set_uint (value, self->window);
-      break;
-    case PROP_WINDOW_BYTES:
-      g_value_set_uint64 (value, self->window_bytes);
-      break;
-    case PROP_RECONNECT_TIMEOUT:
-      g_value_set_uint (value, self->reconnect_timeout);
-      break;
-    case PROP_MAX_PAYLOAD:
-      g_value_set_uint (value, self->max_payload);
-      break;
-    case PROP_PEERS:
-      g_value_set_string (value, self->peers);
-      break;
-    case PROP_DISCOVERY_TIMEOUT:
-      g_value_set_uint (value, self->discovery_timeout);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_get (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 void

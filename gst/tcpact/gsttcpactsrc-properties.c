@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "gsttcpactsrc-private.h"
+#include "stream/tandem-fields.h"
 
 #define DEFAULT_ADDRESS "127.0.0.1"
 #define DEFAULT_PORT TANDEM_NET_DEFAULT_PORT
@@ -41,61 +42,35 @@ enum
 
 static GParamSpec *current_port_pspec;
 
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_ADDRESS, GstTcpactSrc, address),
+  TANDEM_FIELD (PROP_PORT, GstTcpactSrc, options.port),
+  TANDEM_FIELD (PROP_CURRENT_PORT, GstTcpactSrc, current_port),
+  TANDEM_FIELD (PROP_KEEP_LISTENING, GstTcpactSrc, options.keep_listening),
+  TANDEM_FIELD (PROP_KEY, GstTcpactSrc, key),
+  TANDEM_FIELD (PROP_INSECURE, GstTcpactSrc, options.insecure),
+  TANDEM_FIELD (PROP_WINDOW, GstTcpactSrc, options.window),
+  TANDEM_FIELD (PROP_MAX_PAYLOAD, GstTcpactSrc, options.max_payload),
+  TANDEM_FIELD (PROP_MAX_CONNECTIONS, GstTcpactSrc, options.max_pending),
+  TANDEM_FIELD (PROP_MAX_HANDSHAKE_BYTES, GstTcpactSrc, options.max_handshake_bytes),
+  TANDEM_FIELD (PROP_HANDSHAKE_TIMEOUT, GstTcpactSrc, options.handshake_timeout),
+  TANDEM_FIELD (PROP_TIMEOUT, GstTcpactSrc, options.timeout),
+  TANDEM_FIELD (PROP_ADVERTISE, GstTcpactSrc, advertise),
+  TANDEM_FIELD (PROP_DEVICE_NAME, GstTcpactSrc, device_name),
+  { 0 }
+};
+
 static void
 gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
   GstTcpactSrc *self = GST_TCPACT_SRC (object);
 
   GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_ADDRESS:
-      g_free (self->address);
-      self->address = g_value_dup_string (value);
-      if (self->address == NULL || self->address[0] == '\0') {
-        g_free (self->address);
-        self->address = g_strdup (DEFAULT_ADDRESS);
-      }
-      break;
-    case PROP_PORT:
-      self->options.port = g_value_get_uint (value);
-      break;
-    case PROP_KEEP_LISTENING:
-      self->options.keep_listening = g_value_get_boolean (value);
-      break;
-    case PROP_KEY:
-      g_free (self->key);
-      self->key = g_value_dup_string (value);
-      break;
-    case PROP_INSECURE:
-      self->options.insecure = g_value_get_boolean (value);
-      break;
-    case PROP_WINDOW:
-      self->options.window = g_value_get_uint (value);
-      break;
-    case PROP_MAX_PAYLOAD:
-      self->options.max_payload = g_value_get_uint (value);
-      break;
-    case PROP_MAX_CONNECTIONS:
-      self->options.max_pending = g_value_get_uint (value);
-      break;
-    case PROP_MAX_HANDSHAKE_BYTES:
-      self->options.max_handshake_bytes = g_value_get_uint (value);
-      break;
-    case PROP_HANDSHAKE_TIMEOUT:
-      self->options.handshake_timeout = g_value_get_uint (value);
-      break;
-    case PROP_TIMEOUT:
-      self->options.timeout = g_value_get_uint (value);
-      break;
-    case PROP_ADVERTISE:
-      self->advertise = g_value_get_boolean (value);
-      break;
-    case PROP_DEVICE_NAME:
-      g_free (self->device_name);
-      self->device_name = g_value_dup_string (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  if (!tandem_fields_set (fields, self, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  if (self->address == NULL || self->address[0] == '\0') {
+    g_free (self->address);
+    self->address = g_strdup (DEFAULT_ADDRESS);
   }
   GST_OBJECT_UNLOCK (self);
 }
@@ -103,56 +78,10 @@ gst_tcpact_src_set_property (GObject *object, guint id, const GValue *value, GPa
 static void
 gst_tcpact_src_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstTcpactSrc *self = GST_TCPACT_SRC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_ADDRESS:
-      g_value_set_string (value, self->address);
-      break;
-    case PROP_PORT:
-      g_value_set_uint (value, self->options.port);
-      break;
-    case PROP_CURRENT_PORT:
-      g_value_set_uint (value, self->current_port);
-      break;
-    case PROP_KEEP_LISTENING:
-      g_value_set_boolean (value, self->options.keep_listening);
-      break;
-    case PROP_KEY:
-      g_value_set_string (value, self->key);
-      break;
-    case PROP_INSECURE:
-      g_value_set_boolean (value, self->options.insecure);
-      break;
-    case PROP_WINDOW:
-      g_value_set_uint (value, self->options.window);
-      break;
-    case PROP_MAX_PAYLOAD:
-      g_value_set_uint (value, self->options.max_payload);
-      break;
-    case PROP_MAX_CONNECTIONS:
-      g_value_set_uint (value, self->options.max_pending);
-      break;
-    case PROP_MAX_HANDSHAKE_BYTES:
-      g_value_set_uint (value, self->options.max_handshake_bytes);
-      break;
-    case PROP_HANDSHAKE_TIMEOUT:
-      g_value_set_uint (value, self->options.handshake_timeout);
-      break;
-    case PROP_TIMEOUT:
-      g_value_set_uint (value, self->options.timeout);
-      break;
-    case PROP_ADVERTISE:
-      g_value_set_boolean (value, self->advertise);
-      break;
-    case PROP_DEVICE_NAME:
-      g_value_set_string (value, self->device_name);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_get (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 void

@@ -265,8 +265,8 @@ gst_review_src_start (GstBaseSrc *base)
   if (self->reader == NULL ||
       (shuffle && !tandem_review_reader_shuffle (self->reader, seed, self->cancellable, &error))) {
     g_clear_object (&self->reader);
-    GST_ELEMENT_ERROR (self, RESOURCE, OPEN_READ, (_("Could not open the reviews in \"%s\"."),
-                       location), ("%s", error->message));
+    GST_ELEMENT_ERROR (self, RESOURCE, OPEN_READ, (_("Could not open the reviews in \"%s\": %s"),
+                       location, error->message), (NULL));
     return FALSE;
   }
   return TRUE;

@@ -233,6 +233,7 @@ take (TandemClusterEntry *self, TandemNodeClient *client, TandemNodeInfo *info)
   self->identity = g_strdup_printf ("%s/%s:%u", info->device, info->instance,
                                     tandem_node_client_get_port (client));
   if (g_str_equal (info->instance, tandem_device_id_get_instance ())) {
+    g_clear_pointer (&self->info, tandem_node_info_free);
     fail (self, g_error_new_literal (TANDEM_NODE_ERROR, TANDEM_NODE_ERROR_FAILED,
                                      _("This is the program itself.")));
     return;
@@ -242,6 +243,7 @@ take (TandemClusterEntry *self, TandemNodeClient *client, TandemNodeInfo *info)
   g_clear_error (&self->problem);
   self->is_twin = has_twin (self);
   if (!self->is_twin) {
+    tandem_discovery_keep (self->cluster->discovery, self->key, TRUE);
     self->client = g_object_ref (client);
     self->closed_handler = g_signal_connect (client, "closed", G_CALLBACK (on_closed), self);
     self->heartbeat = add_timeout (self, HEARTBEAT_MS, on_heartbeat);
@@ -323,6 +325,7 @@ tandem_cluster_entry_set_candidate (TandemClusterEntry *self, TandemCandidate *c
 void
 tandem_cluster_entry_leave (TandemClusterEntry *self)
 {
+  tandem_discovery_keep (self->cluster->discovery, self->key, FALSE);
   self->cluster = NULL;
   stop_source (&self->retry);
   stop_source (&self->trying_timeout);
@@ -333,6 +336,16 @@ tandem_cluster_entry_leave (TandemClusterEntry *self)
 }
 
 /* --- what is known --- */
+
+/* What is announced proves nothing, nor does the way to a node to which there is a better one: anybody
+ * can announce that. Who said once, behind the cluster key, who it is, has proved it. */
+gboolean
+tandem_cluster_entry_may_go (const TandemClusterEntry *self)
+{
+  return self->was_tried && self->trying == NULL && self->client == NULL &&
+      self->candidate != NULL && !tandem_candidate_is_listed (self->candidate) &&
+      (self->info == NULL || self->is_twin);
+}
 
 gboolean
 tandem_cluster_entry_is_usable (const TandemClusterEntry *self)

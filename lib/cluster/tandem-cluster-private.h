@@ -6,6 +6,7 @@
 #include "cluster/tandem-cluster.h"
 #include "net/tandem-candidate.h"
 #include "net/tandem-discovery-private.h"
+#include "net/tandem-places.h"
 
 G_BEGIN_DECLS
 
@@ -54,6 +55,9 @@ struct _TandemCluster
   TandemDiscovery *discovery;
   gulong discovery_handler;
   GPtrArray *entries;           /* of TandemClusterEntry */
+  GPtrArray *candidates;        /* (nullable): the last ones */
+  TandemPlaces *places;         /* of candidates: who has an entry */
+  GSource *turn;                /* (nullable): others are to have their turn */
   GSource *changing;            /* (nullable): "changed" is about to be emitted */
 
   guint64 memory_limit;         /* bytes of this device; 0: what is available */
@@ -64,6 +68,9 @@ struct _TandemCluster
 };
 
 /* tandem-cluster.c */
+/* Who is there now. Exported for the tests only. */
+TANDEM_API
+void tandem_cluster_take_candidates (TandemCluster *self, GPtrArray *candidates);
 void tandem_cluster_changed (TandemCluster *self);
 void tandem_cluster_lost_connection (TandemCluster *self, TandemClusterEntry *entry);
 
@@ -74,6 +81,8 @@ void tandem_cluster_entry_unref (TandemClusterEntry *self);
 void tandem_cluster_entry_set_candidate (TandemClusterEntry *self, TandemCandidate *candidate);
 void tandem_cluster_entry_connect (TandemClusterEntry *self);
 void tandem_cluster_entry_leave (TandemClusterEntry *self);
+/* Whether it tried and found nobody whom it did not know anyway: then others may have its place. */
+gboolean tandem_cluster_entry_may_go (const TandemClusterEntry *self);
 gboolean tandem_cluster_entry_is_usable (const TandemClusterEntry *self);
 TandemClusterMember *tandem_cluster_entry_to_member (const TandemClusterEntry *self);
 

@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+/* When more nodes are found than there are places, how long each has to show that it is one. Longer
+ * than an attempt takes. */
+#define TURN_MS 4000
+
 enum
 {
   SIGNAL_CHANGED,
@@ -29,6 +33,8 @@ tandem_cluster_finalize (GObject *object)
   TandemCluster *self = TANDEM_CLUSTER (object);
 
   g_ptr_array_unref (self->entries);
+  g_clear_pointer (&self->candidates, g_ptr_array_unref);
+  tandem_places_free (self->places);
   g_hash_table_unref (self->links);
   g_hash_table_unref (self->profiles);
   g_clear_object (&self->discovery);
@@ -60,6 +66,7 @@ tandem_cluster_init (TandemCluster *self)
   self->context = g_main_context_ref_thread_default ();
   self->n_threads = 1;
   self->entries = g_ptr_array_new_with_free_func ((GDestroyNotify) tandem_cluster_entry_unref);
+  self->places = tandem_places_new (TANDEM_CLUSTER_MAX_MEMBERS, G_MAXUINT);
   self->links = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->profiles = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                           (GDestroyNotify) tandem_profile_free);
@@ -148,12 +155,20 @@ find_entry (TandemCluster *self, const char *key)
   return NULL;
 }
 
+/* Takes it out of the entries; its place stays as it is. */
 static void
-remove_entry (TandemCluster *self, TandemClusterEntry *entry)
+drop_entry (TandemCluster *self, TandemClusterEntry *entry)
 {
   tandem_cluster_entry_leave (entry);
   g_ptr_array_remove (self->entries, entry);
   tandem_cluster_changed (self);
+}
+
+static void
+remove_entry (TandemCluster *self, TandemClusterEntry *entry)
+{
+  tandem_places_remove (self->places, entry->key);
+  drop_entry (self, entry);
 }
 
 /* What was the same node is now the way to it. */
@@ -170,21 +185,72 @@ wake_twins (TandemCluster *self)
   }
 }
 
+static gboolean on_turn (gpointer data);
+
+/* has_waited: those who had to wait for a place are not waited for. */
+static void
+take_waiting (TandemCluster *self, gboolean has_waited)
+{
+  const char *key;
+
+  while ((key = tandem_places_next (self->places)) != NULL) {
+    TandemClusterEntry *entry =
+        tandem_cluster_entry_new (self, find_candidate (self->candidates, key));
+
+    entry->was_tried = has_waited;
+    g_ptr_array_add (self->entries, entry);
+    tandem_cluster_entry_connect (entry);
+  }
+  if (tandem_places_get_n_waiting (self->places) == 0 || self->turn != NULL)
+    return;
+  self->turn = g_timeout_source_new (TURN_MS);
+  g_source_set_callback (self->turn, on_turn, self, NULL);
+  g_source_attach (self->turn, self->context);
+}
+
+/* Whoever is not known to be a node gives its place to who waits. */
+static gboolean
+on_turn (gpointer data)
+{
+  TandemCluster *self = data;
+  guint n = tandem_places_get_n_waiting (self->places), i;
+
+  g_clear_pointer (&self->turn, g_source_unref);
+  for (i = 0; n > 0 && i < self->entries->len;) {
+    TandemClusterEntry *entry = g_ptr_array_index (self->entries, i);
+
+    if (tandem_cluster_entry_may_go (entry)) {
+      tandem_places_give_up (self->places, entry->key);
+      drop_entry (self, entry);
+      n--;
+    } else {
+      i++;
+    }
+  }
+  take_waiting (self, TRUE);
+  return G_SOURCE_REMOVE;
+}
+
 void
 tandem_cluster_lost_connection (TandemCluster *self, TandemClusterEntry *entry)
 {
-  if (entry->candidate == NULL)
+  if (entry->candidate == NULL) {
     remove_entry (self, entry);
+    take_waiting (self, TRUE);
+  }
   wake_twins (self);
 }
 
 /* A goodbye of a node to which there is a connection waits for the end of that. */
-static void
-synchronize (TandemCluster *self)
+void
+tandem_cluster_take_candidates (TandemCluster *self, GPtrArray *candidates)
 {
-  g_autoptr (GPtrArray) candidates = tandem_discovery_get_candidates (self->discovery);
+  g_auto (GStrv) waiting = tandem_places_list (self->places, TRUE);
   guint i;
 
+  g_ptr_array_ref (candidates);
+  g_clear_pointer (&self->candidates, g_ptr_array_unref);
+  self->candidates = candidates;
   for (i = self->entries->len; i > 0; i--) {
     TandemClusterEntry *entry = g_ptr_array_index (self->entries, i - 1);
     TandemCandidate *candidate = find_candidate (candidates, entry->key);
@@ -193,17 +259,21 @@ synchronize (TandemCluster *self)
     if (candidate == NULL && entry->client == NULL)
       remove_entry (self, entry);
   }
-  for (i = 0; i < candidates->len && self->entries->len < TANDEM_CLUSTER_MAX_MEMBERS; i++) {
-    TandemCandidate *candidate = candidates->pdata[i];
-    TandemClusterEntry *entry;
-
-    if (find_entry (self, tandem_candidate_get_key (candidate)) != NULL)
-      continue;
-    entry = tandem_cluster_entry_new (self, candidate);
-    g_ptr_array_add (self->entries, entry);
-    tandem_cluster_entry_connect (entry);
-  }
+  for (i = 0; waiting[i] != NULL; i++)
+    if (find_candidate (candidates, waiting[i]) == NULL)
+      tandem_places_remove (self->places, waiting[i]);
+  for (i = 0; i < candidates->len; i++)
+    tandem_places_add (self->places, tandem_candidate_get_key (candidates->pdata[i]));
+  take_waiting (self, FALSE);
   tandem_cluster_changed (self);
+}
+
+static void
+synchronize (TandemCluster *self)
+{
+  g_autoptr (GPtrArray) candidates = tandem_discovery_get_candidates (self->discovery);
+
+  tandem_cluster_take_candidates (self, candidates);
 }
 
 /* --- the thread of the discovery --- */
@@ -313,10 +383,15 @@ tandem_cluster_stop (TandemCluster *self)
   if (self->changing != NULL)
     g_source_destroy (self->changing);
   g_clear_pointer (&self->changing, g_source_unref);
+  if (self->turn != NULL)
+    g_source_destroy (self->turn);
+  g_clear_pointer (&self->turn, g_source_unref);
   while (self->entries->len > 0) {
     tandem_cluster_entry_leave (g_ptr_array_index (self->entries, self->entries->len - 1));
     g_ptr_array_set_size (self->entries, self->entries->len - 1);
   }
+  tandem_places_free (self->places);
+  self->places = tandem_places_new (TANDEM_CLUSTER_MAX_MEMBERS, G_MAXUINT);
   tandem_cluster_prepare_check (self);
 }
 

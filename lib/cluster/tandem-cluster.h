@@ -14,7 +14,8 @@ G_BEGIN_DECLS
 /**
  * TANDEM_CLUSTER_MAX_MEMBERS:
  *
- * More nodes are passed over; those that are listed come first.
+ * More nodes wait until one of these gives its place up: one that is gone, or that was announced and did
+ * not show that it is a node of the cluster. Those that are listed come first, and keep their places.
  */
 #define TANDEM_CLUSTER_MAX_MEMBERS 63
 

@@ -11,8 +11,24 @@
 
 G_BEGIN_DECLS
 
+/* A file that stays where it is until it is given back. */
+typedef struct
+{
+  char *path;
+  char *digest;                 /* SHA-256 of its content, 64 hexadecimal digits */
+  /*< private >*/
+  int fd;                       /* holds it */
+  guint64 limit;
+} TandemStageFile;
+
 TANDEM_API
-gboolean tandem_stage_files_get (TandemModel *model, guint first, guint last, char **path,
-                                 char **digest, GCancellable *cancellable, GError **error);
+TandemStageFile *tandem_stage_files_get (TandemModel *model, guint first, guint last,
+                                         guint64 limit, GCancellable *cancellable,
+                                         GError **error);
+
+TANDEM_API
+void tandem_stage_file_free (TandemStageFile *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemStageFile, tandem_stage_file_free)
 
 G_END_DECLS

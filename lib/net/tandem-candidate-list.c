@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The same stage is seen once for each interface and family of addresses, and perhaps in a list,
- * too. What has the same device, process and port is one candidate. A cloned machine has the
- * device id of its origin but never the random number of a process, so it is another candidate. */
+ * too. What has the same device, process, port and name is one candidate. A cloned machine has the
+ * device id of its origin but never the random number of a process, so it is another candidate; and
+ * so is a stranger who announces the numbers of somebody else: its addresses are not taken for his. */
 
 #include "config.h"
 
@@ -110,7 +111,8 @@ seen_new (TandemCandidateList *list, const TandemSighting *sighting)
   seen->has_service = list->parser (&seen->service, sighting->txt, sighting->txt_size,
                                     &seen->problem);
   seen->identity = seen->has_service
-      ? g_strdup_printf ("%s/%s:%u", seen->service.device_id, seen->service.instance, port)
+      ? g_strdup_printf ("%s/%s:%u/%s", seen->service.device_id, seen->service.instance, port,
+                         seen->name)
       : g_strdup_printf ("%s/%s:%u", seen->name, seen->host, port);
   return seen;
 }
@@ -169,6 +171,14 @@ tandem_candidate_list_clear (TandemCandidateList *list)
 
   g_tree_remove_all (list->seen);
   return changed;
+}
+
+const char *
+tandem_candidate_list_get_key (TandemCandidateList *list, const char *key)
+{
+  const Seen *seen = g_tree_lookup (list->seen, key);
+
+  return seen != NULL ? seen->identity : NULL;
 }
 
 static gboolean

@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* More are not looked at: whoever fills the list takes no more than this of the memory. Those
- * that are written down have a place in any case. */
+/* More are not looked at at a time: whoever fills the list takes no more than this of the memory.
+ * Those that are written down have a place in any case. */
 #define TANDEM_CANDIDATE_LIST_MAX_SIGHTINGS 256
 
 /* An announcement, resolved on one interface and for one family of addresses. */
@@ -35,6 +35,8 @@ gboolean tandem_candidate_list_put (TandemCandidateList *list, const char *key,
                                     const TandemSighting *sighting);
 gboolean tandem_candidate_list_remove (TandemCandidateList *list, const char *key);
 gboolean tandem_candidate_list_clear (TandemCandidateList *list);
+/* Returns (nullable) (transfer none) the key of the candidate that a sighting belongs to. */
+const char *tandem_candidate_list_get_key (TandemCandidateList *list, const char *key);
 GPtrArray *tandem_candidate_list_get (TandemCandidateList *list);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TandemCandidateList, tandem_candidate_list_free)

@@ -14,6 +14,10 @@ G_BEGIN_DECLS
  * TANDEM_NODES and the file tandem/nodes in the user's configuration folder. */
 TandemDiscovery *tandem_discovery_new_for_nodes (const char *nodes, GError **error);
 
+/* Whether a candidate, by its key, showed that it is what it says: then it keeps its place however many
+ * others are announced. In any thread. */
+void tandem_discovery_keep (TandemDiscovery *discovery, const char *key, gboolean keep);
+
 /* Whether mDNS had time to find who is there, or there is none. In any thread. */
 gboolean tandem_discovery_is_settled (TandemDiscovery *discovery);
 

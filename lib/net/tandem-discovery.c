@@ -12,11 +12,16 @@
 #include "net/tandem-device-id.h"
 #include "net/tandem-link.h"
 #include "net/tandem-peers.h"
+#include "net/tandem-places.h"
 
 #define GST_CAT_DEFAULT tandem_net_debug
 
 /* What does not resolve, though it is announced, is tried again after this time. */
 #define RESOLVE_AGAIN_MS 5000
+/* As many as Avahi remembers. */
+#define MAX_ANNOUNCED 4096
+/* When more are announced than are looked at, how long these have until others have their turn. */
+#define TURN_MS 20000
 
 enum
 {
@@ -42,12 +47,15 @@ struct _TandemDiscovery
   AvahiClient *client;
   AvahiServiceBrowser *browser;
   GHashTable *announced;        /* key -> Announced */
+  TandemPlaces *places;         /* whose addresses are looked up, of those */
   GSource *again;               /* resolves what did not resolve */
+  GSource *turn;                /* (nullable): gives others their places */
   gboolean has_all;             /* the daemon expects no more announcements */
 
   GMutex lock;
   /* lock */
   GPtrArray *candidates;        /* TandemCandidate; replaced, never changed */
+  GHashTable *kept;             /* keys of candidates that keep their places */
   GError *problem;
   gboolean is_settled;
 };
@@ -125,7 +133,8 @@ settle (TandemDiscovery *self)
 
   g_hash_table_iter_init (&iter, self->announced);
   while (g_hash_table_iter_next (&iter, NULL, &announced))
-    if (!((Announced *) announced)->is_answered)
+    if (!((Announced *) announced)->is_answered &&
+        tandem_places_has (self->places, ((Announced *) announced)->key))
       return;
   g_mutex_lock (&self->lock);
   changed = !self->is_settled;
@@ -167,7 +176,8 @@ on_again (gpointer data)
   g_clear_pointer (&self->again, g_source_unref);
   g_hash_table_iter_init (&iter, self->announced);
   while (g_hash_table_iter_next (&iter, NULL, &announced)) {
-    if (((Announced *) announced)->resolver == NULL)
+    if (((Announced *) announced)->resolver == NULL &&
+        tandem_places_has (self->places, ((Announced *) announced)->key))
       resolve (announced);
   }
   return G_SOURCE_REMOVE;
@@ -231,6 +241,60 @@ resolve (Announced *announced)
   return announced->resolver != NULL;
 }
 
+/* --- who is looked up --- */
+
+static gboolean on_turn (gpointer data);
+
+/* Whoever gets a place; the others wait for their turn. */
+static void
+take_waiting (TandemDiscovery *self)
+{
+  const char *key;
+
+  while ((key = tandem_places_next (self->places)) != NULL)
+    resolve (g_hash_table_lookup (self->announced, key));
+  if (tandem_places_get_n_waiting (self->places) > 0 && self->turn == NULL)
+    self->turn = tandem_avahi_add_timeout (self->running, TURN_MS, on_turn, self);
+}
+
+static gboolean
+is_kept (TandemDiscovery *self, const char *key)
+{
+  const char *candidate = tandem_candidate_list_get_key (self->list, key);
+  gboolean kept;
+
+  g_mutex_lock (&self->lock);
+  kept = candidate != NULL && g_hash_table_contains (self->kept, candidate);
+  g_mutex_unlock (&self->lock);
+  return kept;
+}
+
+static gboolean
+on_turn (gpointer data)
+{
+  TandemDiscovery *self = data;
+  g_auto (GStrv) keys = tandem_places_list (self->places, FALSE);
+  guint n = tandem_places_get_n_waiting (self->places), i;
+  gboolean changed = FALSE;
+
+  g_clear_pointer (&self->turn, g_source_unref);
+  for (i = 0; n > 0 && keys[i] != NULL; i++) {
+    Announced *announced = g_hash_table_lookup (self->announced, keys[i]);
+
+    if (is_kept (self, keys[i]))
+      continue;
+    if (announced->resolver != NULL)
+      avahi_service_resolver_free (announced->resolver);
+    announced->resolver = NULL;
+    tandem_places_give_up (self->places, keys[i]);
+    changed |= tandem_candidate_list_remove (self->list, keys[i]);
+    n--;
+  }
+  publish_if (self, changed);
+  take_waiting (self);
+  return G_SOURCE_REMOVE;
+}
+
 static void
 on_browsed (AvahiServiceBrowser *browser, AvahiIfIndex interface, AvahiProtocol protocol,
             AvahiBrowserEvent event, const char *name, const char *type, const char *domain,
@@ -245,9 +309,8 @@ on_browsed (AvahiServiceBrowser *browser, AvahiIfIndex interface, AvahiProtocol 
       key = g_strdup_printf ("%s.%s %d/%d", name, domain, interface, protocol);
       if (g_hash_table_contains (self->announced, key))
         return;
-      if (g_hash_table_size (self->announced) >= TANDEM_CANDIDATE_LIST_MAX_SIGHTINGS) {
-        GST_WARNING ("%s is passed over: %u others are announced", key,
-                     TANDEM_CANDIDATE_LIST_MAX_SIGHTINGS);
+      if (!tandem_places_add (self->places, key)) {
+        GST_WARNING ("%s is passed over: %u others are announced", key, MAX_ANNOUNCED);
         return;
       }
       announced = g_new0 (Announced, 1);
@@ -259,12 +322,14 @@ on_browsed (AvahiServiceBrowser *browser, AvahiIfIndex interface, AvahiProtocol 
       announced->type = g_strdup (type);
       announced->domain = g_strdup (domain);
       g_hash_table_insert (self->announced, announced->key, announced);
-      resolve (announced);
+      take_waiting (self);
       break;
     case AVAHI_BROWSER_REMOVE:
       key = g_strdup_printf ("%s.%s %d/%d", name, domain, interface, protocol);
+      tandem_places_remove (self->places, key);
       g_hash_table_remove (self->announced, key);
       publish_if (self, tandem_candidate_list_remove (self->list, key));
+      take_waiting (self);
       break;
     case AVAHI_BROWSER_FAILURE:
       set_problem (self, self->describe (avahi_client_errno (self->client)));
@@ -279,13 +344,27 @@ on_browsed (AvahiServiceBrowser *browser, AvahiIfIndex interface, AvahiProtocol 
 }
 
 static void
+stop_source (GSource **source)
+{
+  if (*source != NULL)
+    g_source_destroy (*source);
+  g_clear_pointer (source, g_source_unref);
+}
+
+static void
+forget_announced (TandemDiscovery *self)
+{
+  g_clear_pointer (&self->places, tandem_places_free);
+  self->places = tandem_places_new (TANDEM_CANDIDATE_LIST_MAX_SIGHTINGS, MAX_ANNOUNCED);
+  g_hash_table_remove_all (self->announced);
+}
+
+static void
 stop_browsing (TandemDiscovery *self)
 {
-  if (self->again != NULL) {
-    g_source_destroy (self->again);
-    g_clear_pointer (&self->again, g_source_unref);
-  }
-  g_hash_table_remove_all (self->announced);
+  stop_source (&self->again);
+  stop_source (&self->turn);
+  forget_announced (self);
   if (self->browser != NULL)
     avahi_service_browser_free (self->browser);
   self->browser = NULL;
@@ -326,6 +405,8 @@ tandem_discovery_finalize (GObject *object)
   TandemDiscovery *self = TANDEM_DISCOVERY (object);
 
   g_hash_table_unref (self->announced);
+  tandem_places_free (self->places);
+  g_hash_table_unref (self->kept);
   g_clear_pointer (&self->list, tandem_candidate_list_free);
   g_clear_pointer (&self->candidates, g_ptr_array_unref);
   g_clear_error (&self->problem);
@@ -354,6 +435,8 @@ tandem_discovery_init (TandemDiscovery *self)
 {
   g_mutex_init (&self->lock);
   self->announced = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, announced_free);
+  self->kept = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  forget_announced (self);
 }
 
 static TandemDiscovery *
@@ -507,4 +590,15 @@ tandem_discovery_is_settled (TandemDiscovery *discovery)
   is_settled = discovery->is_settled;
   g_mutex_unlock (&discovery->lock);
   return is_settled;
+}
+
+void
+tandem_discovery_keep (TandemDiscovery *discovery, const char *key, gboolean keep)
+{
+  g_mutex_lock (&discovery->lock);
+  if (keep)
+    g_hash_table_add (discovery->kept, g_strdup (key));
+  else
+    g_hash_table_remove (discovery->kept, key);
+  g_mutex_unlock (&discovery->lock);
 }

@@ -10,6 +10,8 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "net/tandem-discovery-private.h"
+
 #define GST_CAT_DEFAULT tandem_net_debug
 
 static void
@@ -80,9 +82,18 @@ tandem_sender_stop_search (TandemSender *self)
   self->changed_handler = 0;
 }
 
+/* Whether it keeps its place among those that are announced. */
+static void
+keep_candidate (TandemSender *self, gboolean keep)
+{
+  tandem_discovery_keep (self->discovery, tandem_candidate_get_key (self->candidate), keep);
+}
+
 void
 tandem_sender_clear_search (TandemSender *self)
 {
+  if (self->candidate != NULL)
+    keep_candidate (self, FALSE);
   g_clear_pointer (&self->search, tandem_peer_search_free);
   g_clear_object (&self->candidate);
   g_clear_object (&self->discovery);
@@ -91,6 +102,8 @@ tandem_sender_clear_search (TandemSender *self)
 static void
 adopt_candidate (TandemSender *self, TandemCandidate *candidate)
 {
+  if (self->candidate != NULL)
+    keep_candidate (self, FALSE);
   g_set_object (&self->candidate, candidate);
   g_free (self->host);
   self->host = tandem_candidate_get_host (candidate);
@@ -195,6 +208,7 @@ void
 tandem_sender_enter_peer (TandemSender *self)
 {
   self->entered = g_get_monotonic_time ();
+  keep_candidate (self, TRUE);
   report (self, TANDEM_SEARCH_CONNECTED, self->candidate, self->n_candidates, NULL);
 }
 

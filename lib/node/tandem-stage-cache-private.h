@@ -3,6 +3,8 @@
 
 /* Private to tandem-stage-*.c. */
 
+#include <sys/stat.h>
+
 #include "node/tandem-stage-cache.h"
 
 G_BEGIN_DECLS
@@ -21,6 +23,9 @@ TandemStageUpload *tandem_stage_upload_new (const char *folder, const char *dige
 void tandem_stage_upload_free (TandemStageUpload *upload);
 
 char *tandem_stage_cache_make_path (const char *folder, const char *digest, const char *suffix);
+
+/* When a file was changed last, in nanoseconds. */
+gint64 tandem_stage_cache_get_modified (const struct stat *st);
 
 /* tandem-stage-note.c: DIGEST.json */
 gboolean tandem_stage_note_write (const char *folder, const TandemCachedStage *stage,

@@ -10,7 +10,6 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <utime.h>
 
@@ -71,6 +70,12 @@ remove_file (TandemStageCache *self, const char *digest, const char *suffix)
   g_unlink (path);
 }
 
+gint64
+tandem_stage_cache_get_modified (const struct stat *st)
+{
+  return st->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + st->st_mtim.tv_nsec;
+}
+
 static gint64
 get_time (const struct stat *st)
 {
@@ -91,7 +96,7 @@ add_stage (TandemStageCache *self, const char *digest)
   g_strlcpy (stage->digest, digest, sizeof stage->digest);
   if (!tandem_stage_note_read (self->folder, stage, NULL) || g_lstat (path, &file) != 0 ||
       !S_ISREG (file.st_mode) || (guint64) file.st_size != stage->bytes ||
-      g_stat (note, &about) != 0) {
+      tandem_stage_cache_get_modified (&file) != stage->modified || g_stat (note, &about) != 0) {
     remove_file (self, digest, ".safetensors");
     remove_file (self, digest, ".json");
     return;
@@ -167,7 +172,35 @@ tandem_stage_cache_get_used (TandemStageCache *self)
   return sum;
 }
 
-/* Removes what was not used for longest, and nothing that runs. FALSE: there is nothing. */
+/* Opens a file as flock() wants it, and does that; -1: errno says why not. */
+static int
+open_locked (const char *path, int operation)
+{
+  int fd = g_open (path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0), number;
+
+  if (fd < 0 || flock (fd, operation) == 0)
+    return fd;
+  number = errno;
+  close (fd);
+  errno = number;
+  return -1;
+}
+
+/* Whether somebody holds it, in whatever process. */
+static gboolean
+is_held (TandemStageCache *self, const char *digest)
+{
+  g_autofree char *path = tandem_stage_cache_get_path (self, digest);
+  int fd = open_locked (path, LOCK_EX | LOCK_NB);
+
+  if (fd < 0)
+    return errno == EWOULDBLOCK;
+  close (fd);
+  return FALSE;
+}
+
+/* Removes what was not used for longest, and nothing that runs or is held. FALSE: there is
+ * nothing. */
 static gboolean
 remove_oldest (TandemStageCache *self, gboolean whole_only)
 {
@@ -181,7 +214,7 @@ remove_oldest (TandemStageCache *self, gboolean whole_only)
   while (g_hash_table_iter_next (&iter, &key, &value)) {
     TandemCachedStage *stage = value;
 
-    if (stage->n_pins == 0 && stage->used < time) {
+    if (stage->n_pins == 0 && stage->used < time && !is_held (self, key)) {
       oldest = key;
       time = stage->used;
     }
@@ -223,6 +256,20 @@ get_fixed (TandemStageCache *self)
   return sum;
 }
 
+static void
+trim (TandemStageCache *self, guint64 most_bytes, guint most_files)
+{
+  while (tandem_stage_cache_get_used (self) > most_bytes && remove_oldest (self, FALSE));
+  while (g_hash_table_size (self->stages) > most_files && remove_oldest (self, TRUE));
+}
+
+/* What is in use stays, whatever the bound. */
+void
+tandem_stage_cache_trim (TandemStageCache *self)
+{
+  trim (self, self->limit, TANDEM_STAGE_CACHE_MAX_FILES);
+}
+
 /* Nothing goes for a file that would not fit all the same. */
 static gboolean
 make_room (TandemStageCache *self, guint64 size, GError **error)
@@ -240,16 +287,14 @@ make_room (TandemStageCache *self, guint64 size, GError **error)
                  wanted, limit, running);
     return FALSE;
   }
-  while (tandem_stage_cache_get_used (self) > self->limit - size && remove_oldest (self, FALSE));
-  while (g_hash_table_size (self->stages) >= TANDEM_STAGE_CACHE_MAX_FILES &&
-         remove_oldest (self, TRUE));
+  trim (self, self->limit - size, TANDEM_STAGE_CACHE_MAX_FILES - 1);
   return TRUE;
 }
 
 /* --- the cache --- */
 
 static gboolean
-lock (TandemStageCache *self, GError **error)
+lock (TandemStageCache *self, gboolean wait, GError **error)
 {
   g_autofree char *path = g_build_filename (self->folder, "lock", NULL);
 
@@ -258,16 +303,20 @@ lock (TandemStageCache *self, GError **error)
     tandem_stage_cache_set_error (error, errno, path);
     return FALSE;
   }
-  if (flock (self->lock, LOCK_EX | LOCK_NB) == 0)
+  if (flock (self->lock, wait ? LOCK_EX : LOCK_EX | LOCK_NB) == 0)
     return TRUE;
+  if (errno != EWOULDBLOCK) {
+    tandem_stage_cache_set_error (error, errno, path);
+    return FALSE;
+  }
   g_set_error (error, TANDEM_NODE_ERROR, TANDEM_NODE_ERROR_BUSY,
                _("Another node uses the cache folder %s; give each a folder of its own."),
                self->folder);
   return FALSE;
 }
 
-TandemStageCache *
-tandem_stage_cache_open (const char *folder, guint64 limit, GError **error)
+static TandemStageCache *
+open_folder (const char *folder, guint64 limit, gboolean wait, GError **error)
 {
   g_autoptr (TandemStageCache) self = g_new0 (TandemStageCache, 1);
 
@@ -281,11 +330,23 @@ tandem_stage_cache_open (const char *folder, guint64 limit, GError **error)
     tandem_stage_cache_set_error (error, errno, folder);
     return NULL;
   }
-  if (!lock (self, error) || !scan (self, error))
+  if (!lock (self, wait, error) || !scan (self, error))
     return NULL;
   /* The limit may be another one than it was. */
-  make_room (self, 0, NULL);
+  tandem_stage_cache_trim (self);
   return g_steal_pointer (&self);
+}
+
+TandemStageCache *
+tandem_stage_cache_open (const char *folder, guint64 limit, GError **error)
+{
+  return open_folder (folder, limit, FALSE, error);
+}
+
+TandemStageCache *
+tandem_stage_cache_open_shared (const char *folder, guint64 limit, GError **error)
+{
+  return open_folder (folder, limit, TRUE, error);
 }
 
 /* There are no uploads any more. */
@@ -332,6 +393,24 @@ tandem_stage_cache_lookup (TandemStageCache *self, const char *digest)
   return g_hash_table_lookup (self->stages, digest);
 }
 
+const TandemCachedStage *
+tandem_stage_cache_find (TandemStageCache *self, const char *model, guint first_layer,
+                         guint last_layer)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, self->stages);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    const TandemCachedStage *stage = value;
+
+    if (stage->first_layer == first_layer && stage->last_layer == last_layer &&
+        g_str_equal (stage->model, model))
+      return stage;
+  }
+  return NULL;
+}
+
 /* Of a file that comes in just now another thread knows the offset: the file system is asked. */
 guint64
 tandem_stage_cache_get_partial (TandemStageCache *self, const char *digest)
@@ -367,6 +446,47 @@ tandem_stage_cache_unpin (TandemStageCache *self, const char *digest)
 
   stage->n_pins--;
   touch (self, stage);
+}
+
+int
+tandem_stage_cache_hold (TandemStageCache *self, const char *digest, GError **error)
+{
+  g_autofree char *path = tandem_stage_cache_get_path (self, digest);
+  int fd = open_locked (path, LOCK_SH);
+
+  if (fd < 0)
+    tandem_stage_cache_set_error (error, errno, path);
+  else
+    touch (self, g_hash_table_lookup (self->stages, digest));
+  return fd;
+}
+
+/* The note comes first: a file without one is not taken for whole. */
+gboolean
+tandem_stage_cache_adopt (TandemStageCache *self, const TandemCachedStage *stage,
+                          const char *path, GError **error)
+{
+  g_autofree char *whole = tandem_stage_cache_get_path (self, stage->digest);
+  g_autofree TandemCachedStage *copy = g_memdup2 (stage, sizeof *stage);
+  struct stat st;
+
+  if (g_stat (path, &st) != 0) {
+    tandem_stage_cache_set_error (error, errno, path);
+    return FALSE;
+  }
+  copy->bytes = st.st_size;
+  copy->modified = tandem_stage_cache_get_modified (&st);
+  copy->used = g_get_real_time ();
+  copy->n_pins = 0;
+  if (!tandem_stage_note_write (self->folder, copy, error))
+    return FALSE;
+  if (g_rename (path, whole) != 0) {
+    tandem_stage_cache_set_error (error, errno, whole);
+    remove_file (self, stage->digest, ".json");
+    return FALSE;
+  }
+  g_hash_table_insert (self->stages, g_strdup (stage->digest), g_steal_pointer (&copy));
+  return TRUE;
 }
 
 /* A file that is not pinned. */

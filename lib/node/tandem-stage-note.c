@@ -32,6 +32,7 @@ tandem_stage_note_write (const char *folder, const TandemCachedStage *stage, GEr
   json_builder_set_member_name (json, "model");
   json_builder_add_string_value (json, stage->model);
   add_number (json, "bytes", stage->bytes);
+  add_number (json, "modified", (guint64) stage->modified);
   add_number (json, "first_layer", stage->first_layer);
   add_number (json, "last_layer", stage->last_layer);
   add_number (json, "layers", stage->n_layers);
@@ -45,17 +46,18 @@ tandem_stage_note_write (const char *folder, const TandemCachedStage *stage, GEr
 gboolean
 tandem_stage_note_read (const char *folder, TandemCachedStage *stage, GError **error)
 {
-  static const char *const known[] = { "version", "model", "bytes", "first_layer", "last_layer",
-                                       "layers", NULL };
+  static const char *const known[] = { "version", "model", "bytes", "modified", "first_layer",
+                                       "last_layer", "layers", NULL };
   g_autofree char *path = tandem_stage_cache_make_path (folder, stage->digest, ".json");
   g_autoptr (JsonObject) object = tandem_place_read_file (path, error);
   TandemPlaceObject in = { path, "", object, error };
-  guint64 version, first, last, n;
+  guint64 version, first, last, n, modified;
   const char *model;
 
   if (object == NULL || !tandem_place_check_members (&in, known) ||
       !tandem_place_get_whole (&in, "version", 1, 1, &version) ||
       !tandem_place_get_whole (&in, "bytes", 1, G_MAXINT64, &stage->bytes) ||
+      !tandem_place_get_whole (&in, "modified", 0, G_MAXINT64, &modified) ||
       !tandem_place_get_whole (&in, "layers", 1, MAX_LAYERS, &n) ||
       !tandem_place_get_whole (&in, "last_layer", 0, n - 1, &last) ||
       !tandem_place_get_whole (&in, "first_layer", 0, last, &first) ||
@@ -64,6 +66,7 @@ tandem_stage_note_read (const char *folder, TandemCachedStage *stage, GError **e
   if (!tandem_stage_cache_is_digest (model))
     return tandem_place_fail (&in, "model", "is no fingerprint");
   g_strlcpy (stage->model, model, sizeof stage->model);
+  stage->modified = (gint64) modified;
   stage->first_layer = first;
   stage->last_layer = last;
   stage->n_layers = n;

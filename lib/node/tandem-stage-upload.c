@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "model/tandem-model.h"
@@ -178,6 +177,7 @@ tandem_stage_upload_finish (TandemStageUpload *upload, GCancellable *cancellable
   g_autofree char *whole =
       tandem_stage_cache_make_path (upload->folder, upload->stage.digest, ".safetensors");
   g_autoptr (GError) local = NULL;
+  struct stat st;
 
   if (!check (upload, path, cancellable, &local)) {
     if (g_error_matches (local, TANDEM_NODE_ERROR, TANDEM_NODE_ERROR_CORRUPT)) {
@@ -187,10 +187,11 @@ tandem_stage_upload_finish (TandemStageUpload *upload, GCancellable *cancellable
     g_propagate_error (error, g_steal_pointer (&local));
     return FALSE;
   }
-  if (fsync (upload->fd) != 0) {
+  if (fsync (upload->fd) != 0 || fstat (upload->fd, &st) != 0) {
     tandem_stage_cache_set_error (error, errno, path);
     return FALSE;
   }
+  upload->stage.modified = tandem_stage_cache_get_modified (&st);
   if (!tandem_stage_note_write (upload->folder, &upload->stage, &local)) {
     gboolean full = g_error_matches (local, G_FILE_ERROR, G_FILE_ERROR_NOSPC);
 

@@ -335,6 +335,85 @@ check_formats (const TandemPlaceObject *in, const TandemWireFormats *formats, gu
   return TRUE;
 }
 
+/* Returns (transfer none) (nullable) as many as there may be. */
+static JsonArray *
+get_stages (TandemPlacementProblem *self, const TandemPlaceObject *in)
+{
+  static const char *const known[] = { "stages", NULL };
+  JsonArray *array;
+  guint n;
+
+  if (!tandem_place_check_members (in, known) ||
+      (array = tandem_place_get_array (in, "stages")) == NULL)
+    return NULL;
+  n = json_array_get_length (array);
+  if (n > 0 && n <= self->n_layers)
+    return array;
+  tandem_place_fail (in, "stages", "has %u elements; the model has %u layers", n, self->n_layers);
+  return NULL;
+}
+
+/* A network that stands in nobody's way: between any two devices as fast as memory. */
+static gboolean
+link_all (TandemPlacementProblem *self, GError **error)
+{
+  const TandemNetworkLink link = { G_MAXUINT32, 0 };
+  guint from, to;
+
+  for (from = 0; from < self->devices->len; from++)
+    for (to = 0; to < self->devices->len; to++)
+      if (from != to && !tandem_placement_problem_set_link (self, from, to, &link, error))
+        return FALSE;
+  return TRUE;
+}
+
+/**
+ * tandem_placement_problem_add_placed_devices:
+ * @self: a problem without devices
+ * @path: (type filename): a placement, as tandem_placement_problem_placement_to_json() writes it
+ * @error: return location for a #TandemPlaceError or a #GIOErrorEnum
+ *
+ * Adds the devices that a placement names, of which nothing is known: they have room for any stage,
+ * need no time, and reach each other at once. With them tandem_placement_problem_read_placement()
+ * says whether the file is in order before any of its devices is there.
+ *
+ * Returns: whether all of them were added
+ */
+gboolean
+tandem_placement_problem_add_placed_devices (TandemPlacementProblem *self, const char *path,
+                                             GError **error)
+{
+  g_autoptr (JsonObject) object = tandem_place_read_file (path, error);
+  g_autofree char *display = g_filename_display_name (path);
+  TandemPlaceObject in = { display, "", object, error };
+  JsonArray *array;
+  guint i;
+
+  g_return_val_if_fail (self->devices->len == 0, FALSE);
+
+  array = object != NULL ? get_stages (self, &in) : NULL;
+  for (i = 0; array != NULL && i < json_array_get_length (array); i++) {
+    g_autofree char *where = NULL;
+    g_autoptr (TandemDevice) device = NULL;
+    g_autoptr (GError) inner = NULL;
+    TandemPlaceObject of = in;
+    const char *name;
+
+    of.object = tandem_place_get_element (&in, "stages", array, i, &where);
+    of.path = where;
+    name = of.object != NULL ? tandem_place_get_text (&of, "device") : NULL;
+    if (name == NULL)
+      return FALSE;
+    /* That a device has two stages is for who reads the placement to say. */
+    if (find_device (self, name) < self->devices->len)
+      continue;
+    device = tandem_device_new (name, self->n_layers);
+    if (!tandem_placement_problem_add_device (self, device, &inner))
+      return tandem_place_fail (&of, "device", "%s", inner->message);
+  }
+  return array != NULL && link_all (self, error);
+}
+
 /**
  * tandem_placement_problem_read_placement:
  * @self: a problem with its devices
@@ -350,7 +429,6 @@ TandemPlacement *
 tandem_placement_problem_read_placement (TandemPlacementProblem *self, const char *path,
                                          TandemPlacementObjective objective, GError **error)
 {
-  static const char *const known[] = { "stages", NULL };
   g_autoptr (JsonObject) object = tandem_place_read_file (path, error);
   g_autofree char *display = g_filename_display_name (path);
   TandemPlaceObject in = { display, "", object, error };
@@ -359,20 +437,11 @@ tandem_placement_problem_read_placement (TandemPlacementProblem *self, const cha
   TandemPlacement *placement;
   g_autoptr (GError) inner = NULL;
   gboolean given;
-  JsonArray *array;
-  guint n, i;
+  JsonArray *array = object != NULL ? get_stages (self, &in) : NULL;
+  guint n = array != NULL ? json_array_get_length (array) : 0, i;
 
-  if (object == NULL || !tandem_place_check_members (&in, known))
-    return NULL;
-  array = tandem_place_get_array (&in, "stages");
   if (array == NULL)
     return NULL;
-  n = json_array_get_length (array);
-  if (n == 0 || n > self->n_layers) {
-    tandem_place_fail (&in, "stages", "has %u elements; the model has %u layers", n,
-                       self->n_layers);
-    return NULL;
-  }
   for (i = 0; i < n; i++) {
     g_autofree char *where = NULL;
     TandemPlaceObject of = in;

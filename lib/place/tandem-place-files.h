@@ -13,6 +13,10 @@ gboolean tandem_placement_problem_read_devices (TandemPlacementProblem *self, co
                                                 GError **error);
 
 TANDEM_API
+gboolean tandem_placement_problem_add_placed_devices (TandemPlacementProblem *self,
+                                                      const char *path, GError **error);
+
+TANDEM_API
 TandemPlacement *tandem_placement_problem_read_placement (TandemPlacementProblem *self,
                                                           const char *path,
                                                           TandemPlacementObjective objective,

@@ -11,6 +11,7 @@ enum
   TANDEM_EXIT_OK = 0,
   TANDEM_EXIT_FAILED = 1,
   TANDEM_EXIT_USAGE = 2,
+  TANDEM_EXIT_INTERRUPTED = 130,        /* what there is was kept, and more was to come */
 };
 
 /* A subcommand: one file each, listed in tandem-main.c. */

@@ -14,8 +14,6 @@
 #include "tandem-prune-model.h"
 #include "tandem-train-prune.h"
 
-#define EXIT_INTERRUPTED 130
-
 typedef struct
 {
   char *model;
@@ -497,7 +495,7 @@ run (char **args)
   g_free (method.used);
   if (error == NULL)
     return status;
-  return g_cancellable_is_cancelled (cancellable) ? EXIT_INTERRUPTED
+  return g_cancellable_is_cancelled (cancellable) ? TANDEM_EXIT_INTERRUPTED
                                                   : tandem_command_failed (error);
 }
 

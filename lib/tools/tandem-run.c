@@ -17,23 +17,30 @@
 /* Milliseconds that a text on standard input waits for others. */
 #define MAX_LATENCY 10
 #define MAX_ROW (64 * 1024 * 1024)
+/* How long after an interrupt devices may go on with what they were asked, and then the sink with
+ * what it writes. */
+#define LAST_ANSWERS_MS 2000
 
 typedef struct
 {
   char *data, *split, *format, *output, *nodes, *key, *placement, *formats, *objective, *memory;
+  char *cache_size;
   int micro_batch, n_threads, timeout;
   gboolean insecure, json, no_local;
-  guint64 memory_bytes;
+  guint64 memory_bytes, cache_bytes;
 } Options;
 
 typedef struct
 {
   const Options *options;
   GstElement *pipeline;
+  GstElement *bin, *sink;       /* borrowed from it */
   GMainLoop *loop;
   RunReport *report;
   gint total;                   /* atomic: reviews of the data, once they are counted */
   gboolean interrupted;
+  gboolean is_ending;           /* results that did not come by now are not waited for */
+  guint patience;               /* a source; 0: none */
   GError *error;
   GCancellable *counting;
 } Run;
@@ -51,6 +58,7 @@ options_clear (Options *options)
   g_free (options->formats);
   g_free (options->objective);
   g_free (options->memory);
+  g_free (options->cache_size);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -102,10 +110,12 @@ add_bin (Run *run, GstElement **last, const char *model, GError **error)
 
   if (element == NULL)
     return FALSE;
+  run->bin = element;
   g_object_set (element, "model", model, "nodes", options->nodes, "key", options->key,
                 "insecure", options->insecure, "placement", options->placement,
                 "threads", (guint) options->n_threads, "memory", options->memory_bytes,
-                "local", !options->no_local, "timeout", (guint) options->timeout * 1000, NULL);
+                "cache-limit", options->cache_bytes, "local", !options->no_local, "timeout",
+                (guint) options->timeout * 1000, NULL);
   if (options->formats != NULL)
     g_object_set (element, "formats", options->formats, NULL);
   if (options->objective != NULL)
@@ -143,6 +153,7 @@ assemble (Run *run, const char *model, GError **error)
   if (!add_bin (run, &last, model, error) ||
       (element = add (run, &last, "sentimentsink", error)) == NULL)
     return FALSE;
+  run->sink = element;
   g_object_set (element, "location", options->output, "summary", FALSE, "post-messages", FALSE,
                 NULL);
   gst_util_set_object_arg (G_OBJECT (element), "format",
@@ -150,6 +161,65 @@ assemble (Run *run, const char *model, GError **error)
   pad = gst_element_get_static_pad (element, "sink");
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_results, run, NULL);
   return TRUE;
+}
+
+/* --- the end before the end --- */
+
+/* In a thread of GStreamer's: the sink may be held up by who reads the results. */
+static void
+end_sink (GstElement *sink, gpointer data)
+{
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (sink, "sink");
+
+  gst_pad_send_event (pad, gst_event_new_eos ());
+}
+
+/* The results that there are get written and summed up, without those that are missing. */
+static void
+end_results (Run *run)
+{
+  if (run->is_ending)
+    return;
+  run->is_ending = TRUE;
+  gst_element_call_async (run->sink, end_sink, NULL, NULL);
+}
+
+static gboolean
+on_patience (gpointer data)
+{
+  Run *run = data;
+
+  if (run->is_ending) {
+    run->patience = 0;
+    g_main_loop_quit (run->loop);
+    return G_SOURCE_REMOVE;
+  }
+  end_results (run);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+is_run_by_somebody (Run *run)
+{
+  g_autofree char *placement = NULL;
+
+  g_object_get (run->bin, "current-placement", &placement, NULL);
+  return placement != NULL;
+}
+
+/* What was read gets its results, as long as there is somebody who computes them, but not for
+ * long; nothing more is read. */
+static gboolean
+on_signal (GCancellable *cancellable, gpointer data)
+{
+  Run *run = data;
+
+  run->interrupted = TRUE;
+  gst_element_send_event (run->pipeline, gst_event_new_eos ());
+  run->patience = g_timeout_add (LAST_ANSWERS_MS, on_patience, run);
+  if (!is_run_by_somebody (run))
+    end_results (run);
+  return G_SOURCE_REMOVE;
 }
 
 /* --- while it runs --- */
@@ -176,6 +246,8 @@ on_message (GstBus *bus, GstMessage *message, gpointer data)
       break;
     case GST_MESSAGE_ELEMENT:
       run_report_message (run->report, gst_message_get_structure (message));
+      if (run->interrupted && !is_run_by_somebody (run))
+        end_results (run);
       break;
     default:
       break;
@@ -188,17 +260,6 @@ on_progress (gpointer data)
 {
   run_report_progress (((Run *) data)->report);
   return G_SOURCE_CONTINUE;
-}
-
-/* What was read gets its results, which are written; nothing more is read. */
-static gboolean
-on_signal (GCancellable *cancellable, gpointer data)
-{
-  Run *run = data;
-
-  run->interrupted = TRUE;
-  gst_element_send_event (run->pipeline, gst_event_new_eos ());
-  return G_SOURCE_REMOVE;
 }
 
 static TandemReviewSplit
@@ -255,6 +316,7 @@ run_pipeline (Run *run, GCancellable *cancellable)
       ;
   g_source_destroy (stop);
   g_source_remove (progress);
+  g_clear_handle_id (&run->patience, g_source_remove);
   gst_element_set_state (run->pipeline, GST_STATE_NULL);
   g_source_remove (watch);
   g_cancellable_cancel (run->counting);
@@ -304,6 +366,10 @@ check_options (Options *options)
       !tandem_command_parse_size (options->memory, &options->memory_bytes))
     return tandem_command_usage (_("--memory is \"%s\"; it is to be a number of bytes, as 512M"),
                                  options->memory);
+  if (options->cache_size != NULL &&
+      !tandem_command_parse_size (options->cache_size, &options->cache_bytes))
+    return tandem_command_usage (_("--cache-size is \"%s\"; it is to be a number of bytes, as 4G"),
+                                 options->cache_size);
   if (options->key != NULL && options->insecure)
     return tandem_command_usage (_("--key and --insecure exclude each other"));
   return TANDEM_EXIT_OK;
@@ -311,15 +377,22 @@ check_options (Options *options)
 
 /* As the ready pipelines have it. */
 static char *
-choose_model (char **args)
+choose_model (char **args, GError **error)
 {
   const char *model = g_getenv ("TANDEM_MODEL");
+  g_autofree char *installed = NULL;
 
   if (args[1] != NULL)
     return g_strdup (args[1]);
   if (model != NULL && *model != '\0')
     return g_strdup (model);
-  return g_build_filename (PIPELINESDIR, "models", DEFAULT_MODEL, NULL);
+  installed = g_build_filename (PIPELINESDIR, "models", DEFAULT_MODEL, NULL);
+  if (g_file_test (installed, G_FILE_TEST_EXISTS))
+    return g_steal_pointer (&installed);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+               _("which MODEL? Name a folder or a stage file, here or in TANDEM_MODEL: the one that "
+                 "comes with Tandem is not installed (%s)"), installed);
+  return NULL;
 }
 
 static int
@@ -342,6 +415,8 @@ start (const Options *options, const char *model)
     run.error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("interrupted"));
   if (run.error != NULL)
     status = tandem_command_failed (run.error);
+  if (run.interrupted)
+    status = TANDEM_EXIT_INTERRUPTED;
   g_clear_error (&run.error);
   gst_clear_object (&run.pipeline);
   g_object_unref (run.counting);
@@ -352,7 +427,8 @@ start (const Options *options, const char *model)
 static int
 run_command (char **args)
 {
-  g_auto (Options) options = { .micro_batch = 32, .n_threads = 1, .timeout = 30 };
+  g_auto (Options) options = { .micro_batch = 32, .n_threads = 1, .timeout = 30,
+                               .cache_bytes = TANDEM_NODE_DEFAULT_CACHE_LIMIT };
   const GOptionEntry entries[] = {
     { "data", 'd', G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, &options.data,
       N_("Reviews: an aclImdb folder, CSV, TSV or JSON lines (texts on standard input)"),
@@ -381,6 +457,8 @@ run_command (char **args)
       N_("Threads of the stage on this device (1)"), N_("N") },
     { "memory", 'm', G_OPTION_FLAG_NONE, G_OPTION_ARG_STRING, &options.memory,
       N_("What the stage on this device may take, as 512M (no limit)"), N_("SIZE") },
+    { "cache-size", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_STRING, &options.cache_size,
+      N_("Stage files for others that are kept at the most, as 512M (4G)"), N_("SIZE") },
     { "no-local", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &options.no_local,
       N_("Wait for other devices rather than run all layers here"), NULL },
     { "timeout", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_INT, &options.timeout,
@@ -389,6 +467,7 @@ run_command (char **args)
       N_("Plan, moves and summary as lines of JSON on standard error"), NULL },
     { NULL, 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, NULL, NULL, NULL }
   };
+  g_autoptr (GError) error = NULL;
   g_autofree char *model = NULL;
   int status;
 
@@ -401,8 +480,8 @@ run_command (char **args)
   status = check_options (&options);
   if (status != TANDEM_EXIT_OK)
     return status;
-  model = choose_model (args);
-  return start (&options, model);
+  model = choose_model (args, &error);
+  return model != NULL ? start (&options, model) : tandem_command_failed (error);
 }
 
 const TandemCommand tandem_command_run = {

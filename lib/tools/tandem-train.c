@@ -15,8 +15,6 @@
 #include "tandem-train-prune.h"
 #include "tandem.h"
 
-#define EXIT_INTERRUPTED 130
-
 typedef struct
 {
   TrainOptions options;
@@ -284,7 +282,7 @@ run (char **args)
   else
     g_printerr (_("%s: interrupted after step %u; to go on: tandem train --resume --output %s\n"),
                 g_get_prgname (), (guint) training.state->step, training.options.output);
-  return EXIT_INTERRUPTED;
+  return TANDEM_EXIT_INTERRUPTED;
 }
 
 const TandemCommand tandem_command_train = {

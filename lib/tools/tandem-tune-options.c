@@ -285,7 +285,7 @@ load_arguments (const char *output, GError **error)
 static const char *
 find_fault (TuneOptions *self)
 {
-  if (self->model == NULL || !g_strv_contains (tandem_classifier_list_kinds (), self->model))
+  if (self->model == NULL)
     return _("--model is needed: ann, cnn, svm or bert");
   if (!g_strv_contains (tandem_optimizer_get_algorithms (), self->algorithm))
     return _("--algorithm is not known; see tandem tune --help");
@@ -372,6 +372,11 @@ check (TuneOptions *self, GError **error)
     self->algorithm = g_strdup ("pso");
   if (self->objective == NULL)
     self->objective = g_strdup (self->weights ? "mse" : "accuracy");
+  if (self->model != NULL && !g_strv_contains (tandem_classifier_list_kinds (), self->model)) {
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 _("--model is \"%s\"; it is to be ann, cnn, svm or bert"), self->model);
+    return FALSE;
+  }
   fault = find_fault (self);
   if (fault == NULL && self->target != NULL) {
     g_ascii_strtod (self->target, &end);

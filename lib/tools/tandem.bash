@@ -75,7 +75,7 @@ _tandem ()
     esac
     if [[ $cur == -* ]]; then
       mapfile -t COMPREPLY < <(compgen -W '--data --split --format --output --nodes --key --insecure
-        --placement --formats --objective --micro-batch --threads --memory --no-local --timeout
+        --placement --formats --objective --micro-batch --threads --memory --cache-size --no-local --timeout
         --json --help' -- "$cur")
     else
       compopt -o filenames

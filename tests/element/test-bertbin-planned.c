@@ -91,23 +91,87 @@ test_nobody (BinTest *test, gconstpointer data)
   bin_finish (test);
 }
 
+/* What is refused before anybody is asked, and a word of the sentence that says why. */
+typedef struct
+{
+  const char *properties;
+  const char *placement;        /* (nullable): what the file has that the property names */
+  const char *word;
+} Refusal;
+
 static void
 test_settings (BinTest *test, gconstpointer data)
 {
-  g_autofree char *line =
-      g_strdup_printf ("bertbin name=bin model=%s %s", test->model_path, (const char *) data);
+  const Refusal *refusal = data;
+  g_autofree char *path = g_build_filename (test->folder, "placement.json", NULL);
+  g_autoptr (GString) line = g_string_new (NULL);
   g_autofree char *said = NULL;
+  g_autoptr (GError) error = NULL;
 
-  test->element = gst_object_ref_sink (gst_parse_launch (line, NULL));
+  g_string_printf (line, "bertbin name=bin model=%s %s", test->model_path, refusal->properties);
+  if (refusal->placement != NULL) {
+    g_file_set_contents (path, refusal->placement, -1, &error);
+    g_assert_no_error (error);
+    g_string_append_printf (line, " placement=%s", path);
+  }
+  test->element = gst_object_ref_sink (gst_parse_launch (line->str, &error));
+  g_assert_no_error (error);
   test->bus = gst_bus_new ();
   gst_element_set_bus (test->element, test->bus);
   gst_element_set_state (test->element, GST_STATE_PAUSED);
   said = bin_wait_error (test);
-  g_test_message ("%s", said);
+  if (strstr (said, refusal->word) == NULL)
+    g_error ("no \"%s\" in: %s", refusal->word, said);
   gst_element_set_state (test->element, GST_STATE_NULL);
   gst_bus_set_flushing (test->bus, TRUE);
   gst_object_unref (test->element);
 }
+
+/* A device that a placement names may come later: until then all layers run here. */
+static void
+test_absent (BinTest *test, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename (test->folder, "placement.json", NULL);
+  g_autofree char *line = g_strdup_printf ("nodes=\"\" placement=%s", path);
+  g_autoptr (GError) error = NULL;
+
+  g_file_set_contents (path, "{\"stages\": [{\"device\": \"nobody\", \"layers\": \"0-\"}]}", -1,
+                       &error);
+  g_assert_no_error (error);
+  bin_start (test, line);
+  bin_push (test, 10);
+  bin_finish (test);
+}
+
+static const Refusal NODES = { "nodes=a:99999", NULL, "99999" };
+static const Refusal FORMATS = { "formats=f31", NULL, "f31" };
+static const Refusal KEY = { "key=/nonexistent/key", NULL, "/nonexistent/key" };
+static const Refusal MISSING = { "placement=/nonexistent/file", NULL, "/nonexistent/file" };
+static const Refusal MALFORMED = { "nodes=\"\"", "{\"stages\": [", "placement.json" };
+static const Refusal NO_STAGES = { "nodes=\"\"", "{}", "stages" };
+static const Refusal EMPTY = { "nodes=\"\"", "{\"stages\": []}", "0 elements" };
+static const Refusal UNKNOWN = { "nodes=\"\"", "{\"stages\": [], \"stage\": 1}", "stage" };
+static const Refusal LAYERS = {
+  "nodes=\"\"", "{\"stages\": [{\"device\": \"a\", \"layers\": \"0-4\"}]}", "0-4"
+};
+static const Refusal GAP = {
+  "nodes=\"\"", "{\"stages\": [{\"device\": \"a\", \"layers\": \"0-1\"}]}", "2-3"
+};
+static const Refusal OVERLAP = {
+  "nodes=\"\"", "{\"stages\": [{\"device\": \"a\", \"layers\": \"0-2\"},"
+  "{\"device\": \"b\", \"layers\": \"2-3\"}]}", "layer 3"
+};
+static const Refusal DEVICE_TWICE = {
+  "nodes=\"\"", "{\"stages\": [{\"device\": \"a\", \"layers\": \"0-1\"},"
+  "{\"device\": \"a\", \"layers\": \"2-3\"}]}", "one device has one stage"
+};
+static const Refusal NO_DEVICE = {
+  "nodes=\"\"", "{\"stages\": [{\"layers\": \"0-3\"}]}", "device"
+};
+static const Refusal FORMAT = {
+  "nodes=\"\"", "{\"stages\": [{\"device\": \"a\", \"layers\": \"0-1\", \"format\": \"f31\"},"
+  "{\"device\": \"b\", \"layers\": \"2-3\"}]}", "f31"
+};
 
 #define ADD(path, data, func) \
   g_test_add ("/bertbin/planned/" path, BinTest, data, bin_set_up, func, bin_tear_down)
@@ -122,8 +186,20 @@ main (int argc, char **argv)
   ADD ("three", GUINT_TO_POINTER (3), test_planned);
   ADD ("joins", NULL, test_joins);
   ADD ("nobody", NULL, test_nobody);
-  ADD ("settings/nodes", "nodes=a:99999", test_settings);
-  ADD ("settings/formats", "formats=f31", test_settings);
-  ADD ("settings/key", "key=/nonexistent/key", test_settings);
+  ADD ("absent", NULL, test_absent);
+  ADD ("settings/nodes", &NODES, test_settings);
+  ADD ("settings/formats", &FORMATS, test_settings);
+  ADD ("settings/key", &KEY, test_settings);
+  ADD ("placement/missing", &MISSING, test_settings);
+  ADD ("placement/malformed", &MALFORMED, test_settings);
+  ADD ("placement/no-stages", &NO_STAGES, test_settings);
+  ADD ("placement/empty", &EMPTY, test_settings);
+  ADD ("placement/unknown", &UNKNOWN, test_settings);
+  ADD ("placement/layers", &LAYERS, test_settings);
+  ADD ("placement/gap", &GAP, test_settings);
+  ADD ("placement/overlap", &OVERLAP, test_settings);
+  ADD ("placement/device-twice", &DEVICE_TWICE, test_settings);
+  ADD ("placement/no-device", &NO_DEVICE, test_settings);
+  ADD ("placement/format", &FORMAT, test_settings);
   return g_test_run ();
 }

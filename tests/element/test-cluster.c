@@ -5,6 +5,9 @@
 #include "fake-node.h"
 #include "node-harness.h"
 
+#include "cluster/tandem-cluster-private.h"
+#include "net/tandem-candidate-private.h"
+
 #define DEVICE "00112233445566778899aabbccddeeff"
 
 static char *folder;
@@ -375,6 +378,54 @@ test_lie (gconstpointer data)
   node_stop (&node);
 }
 
+/* --- strangers --- */
+
+/* Somebody announces this address under this name. */
+static void
+announce (GPtrArray *candidates, const char *name, guint port)
+{
+  TandemCandidate *candidate = tandem_candidate_new (name, name, NULL, NULL);
+  g_autoptr (GInetAddress) loopback = g_inet_address_new_loopback (G_SOCKET_FAMILY_IPV4);
+  g_autoptr (GSocketAddress) address = g_inet_socket_address_new (loopback, port);
+
+  tandem_candidate_add_address (candidate, G_INET_SOCKET_ADDRESS (address));
+  g_ptr_array_add (candidates, candidate);
+}
+
+/* More than there are places for announce addresses where nobody is, or that of another node: a node
+ * that comes behind them has its turn, and they stay no members. */
+static void
+test_strangers (gconstpointer data)
+{
+  gboolean aliases = GPOINTER_TO_INT (data);
+  g_autoptr (GPtrArray) candidates = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GPtrArray) members = NULL;
+  g_autoptr (TandemCluster) cluster = cluster_new ("%s", "");
+  NodeProcess one = { 0 }, two = { 0 };
+  guint i;
+
+  node_start_with (&one, NULL, "--name=one", NULL);
+  node_start_with (&two, NULL, "--name=two", NULL);
+  if (!aliases)
+    announce (candidates, "one", one.port);
+  for (i = 0; i < TANDEM_CLUSTER_MAX_MEMBERS + 7; i++) {
+    g_autofree char *name = g_strdup_printf ("stranger %u", i);
+
+    announce (candidates, name, aliases ? one.port : 1);
+  }
+  announce (candidates, "two", two.port);
+  tandem_cluster_take_candidates (cluster, candidates);
+  ITERATE_UNTIL (count_usable (cluster) == 2);
+  /* And who is known keeps its place through the turns of others. */
+  tandem_cluster_take_candidates (cluster, candidates);
+  g_assert_cmpuint (count_usable (cluster), ==, 2);
+  members = tandem_cluster_dup_members (cluster);
+  g_assert_cmpuint (members->len, <=, TANDEM_CLUSTER_MAX_MEMBERS);
+  tandem_cluster_stop (cluster);
+  node_stop (&one);
+  node_stop (&two);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -399,6 +450,8 @@ main (int argc, char **argv)
 
     g_test_add_data_func (path, &lies[i], test_lie);
   }
+  g_test_add_data_func ("/cluster/strangers/nobody", GINT_TO_POINTER (FALSE), test_strangers);
+  g_test_add_data_func ("/cluster/strangers/aliases", GINT_TO_POINTER (TRUE), test_strangers);
   status = g_test_run ();
   tandem_test_remove_folder (folder);
   return status;

@@ -2,6 +2,7 @@
 
 /* Pipelines that train: schedules and splits, in one process and over TCP. */
 
+#include <gst/check/gstharness.h>
 #include <string.h>
 
 #include "train-harness.h"
@@ -153,6 +154,93 @@ test_merge (void)
   g_free (contents[1]);
 }
 
+/* Sentences of three words, each a micro-batch of two with labels. */
+static void
+push_micro_batch (GstHarness *harness, guint seed)
+{
+  const gint32 ids[6] = { 2, 5 + seed % 7, 3, 2, 6 + seed % 5, 3 };
+  const guint32 offsets[3] = { 0, 3, 6 };
+  const guint64 sequences[2] = { 2 * seed, 2 * seed + 1 };
+  const gint32 labels[2] = { 0, 1 };
+  GstBuffer *buffer = gst_buffer_new_memdup (ids, sizeof ids);
+
+  tandem_buffer_add_batch_meta (buffer, 2, offsets, sequences, labels);
+  g_assert_cmpint (gst_harness_push (harness, buffer), ==, GST_FLOW_OK);
+}
+
+static void
+flush (GstHarness *harness)
+{
+  GstSegment segment;
+
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  gst_harness_push_event (harness, gst_event_new_flush_start ());
+  gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
+  gst_harness_push_event (harness, gst_event_new_segment (&segment));
+}
+
+/* Trains with two steps of two micro-batches, and perhaps one between them that is flushed. */
+static void
+train_flushed (const char *name, const char *layers, const char *schedule, gboolean flushed)
+{
+  g_autofree char *checkpoint = train_in_work (name);
+  g_auto (GStrv) ranges = g_strsplit (layers, " ", -1);
+  g_autoptr (GString) line = g_string_new (NULL);
+  g_autoptr (TandemModel) model = tandem_model_open (train_model, NULL, NULL);
+  g_autoptr (TandemTokenizer) tokenizer = tandem_model_get_tokenizer (model, NULL);
+  TandemStreamInfo info = { .kind = TANDEM_STREAM_TOKENS };
+  g_autoptr (GError) error = NULL;
+  GstElement *bin;
+  GstHarness *harness;
+  g_autoptr (GstBus) bus = gst_bus_new ();
+  g_autoptr (GstMessage) message = NULL;
+  guint i;
+
+  for (i = 0; ranges[i] != NULL; i++)
+    g_string_append_printf (line, "bertstage model=%s layers=%s trainable=true schedule=%s seed=3 "
+                            "micro-batches=2 learning-rate=1e-2 checkpoint=%s-%u ! ", train_model,
+                            ranges[i], schedule, checkpoint, i);
+  g_string_append (line, "sentimentloss async=false");
+  bin = gst_parse_bin_from_description (line->str, TRUE, &error);
+  g_assert_no_error (error);
+  gst_element_set_bus (bin, bus);
+  harness = gst_harness_new_with_element (bin, "sink", NULL);
+  g_strlcpy (info.fingerprint, tandem_tokenizer_get_fingerprint (tokenizer),
+             sizeof info.fingerprint);
+  gst_harness_set_src_caps (harness, tandem_stream_info_to_caps (&info));
+  push_micro_batch (harness, 0);
+  push_micro_batch (harness, 1);
+  if (flushed) {
+    /* The first step is done when its successor begins. */
+    push_micro_batch (harness, 100);
+    flush (harness);
+  }
+  push_micro_batch (harness, 2);
+  push_micro_batch (harness, 3);
+  g_assert_true (gst_harness_push_event (harness, gst_event_new_eos ()));
+  message = gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR);
+  g_assert_null (message);
+  gst_harness_teardown (harness);
+  gst_bus_set_flushing (bus, TRUE);
+  gst_object_unref (bin);
+}
+
+/* After a flush the training goes on as if what was flushed had not been. */
+static void
+test_flushed (void)
+{
+  static const char *const schedules[] = { "gpipe", "1f1b-flush" };
+  static const char *const layers[] = { "0-2", "0-0 1-2" };
+  guint i, k;
+
+  for (i = 0; i < G_N_ELEMENTS (schedules); i++)
+    for (k = 0; k < G_N_ELEMENTS (layers); k++) {
+      train_flushed ("straight", layers[k], schedules[i], FALSE);
+      train_flushed ("flushed", layers[k], schedules[i], TRUE);
+      g_assert_cmpuint (train_count_differences ("straight", k + 1, "flushed", k + 1), ==, 0);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -167,6 +255,7 @@ main (int argc, char **argv)
   g_test_add_func ("/train/over-tcp", test_over_tcp);
   g_test_add_func ("/train/without-flush", test_without_flush);
   g_test_add_func ("/train/merge", test_merge);
+  g_test_add_func ("/train/flushed", test_flushed);
   result = g_test_run ();
 
   train_tear_down ();

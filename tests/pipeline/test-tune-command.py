@@ -119,6 +119,9 @@ def test_algorithms():
     _, _, errors = run('tune', '--algorithm', 'oracle', '--model', 'svm', '--table', TABLE,
                        '--output', path('x'))
     assert '--algorithm' in errors, errors
+    for arguments, said in ((['--model', 'nope'], '"nope"'), ([], '--model is needed')):
+        status, _, errors = run('tune', *arguments, '--table', TABLE, '--output', path('x'))
+        assert status == 2 and said in errors, errors
     names = re.search(r'Algorithms: (.*)\.', run_well('tune', '--help')).group(1).split(', ')
     assert {'random', 'ga', 'pso', 'dwpso', 'bat', 'cuckoo', 'pso-cs', 'pso-ga',
             'pso-adam'} <= set(names), names

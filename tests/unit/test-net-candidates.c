@@ -115,7 +115,7 @@ typedef struct
 } Stage;
 
 static gboolean
-put (TandemCandidateList *list, const char *key, const Stage *stage)
+put_named (TandemCandidateList *list, const char *key, const Stage *stage, const char *name)
 {
   g_autoptr (GInetAddress) inet = g_inet_address_new_from_string (stage->address);
   g_autoptr (GInetSocketAddress) address =
@@ -124,7 +124,7 @@ put (TandemCandidateList *list, const char *key, const Stage *stage)
   TandemServiceInfo info = { .major = 1, .kind = TANDEM_STREAM_ACTIVATIONS };
   g_autoptr (GBytes) txt = NULL;
   TandemSighting sighting = {
-    .name = "stage", .host = "pi.local", .address = address, .is_ours = stage->is_ours,
+    .name = name, .host = "pi.local", .address = address, .is_ours = stage->is_ours,
   };
 
   g_snprintf (info.device_id, sizeof info.device_id, "%032x", stage->device);
@@ -135,6 +135,12 @@ put (TandemCandidateList *list, const char *key, const Stage *stage)
   txt = tandem_service_info_to_txt (&info);
   sighting.txt = g_bytes_get_data (txt, &sighting.txt_size);
   return tandem_candidate_list_put (list, key, &sighting);
+}
+
+static gboolean
+put (TandemCandidateList *list, const char *key, const Stage *stage)
+{
+  return put_named (list, key, stage, "stage");
 }
 
 static char *
@@ -342,6 +348,33 @@ test_choice (void)
   g_assert_nonnull (strstr (text, "10.0.0.3:10300: this device serves layers 5-5 of model"));
 }
 
+/* A stranger announces the numbers of another device, with addresses where nobody is: that does not
+ * take the place of where it is. */
+static void
+test_stolen_numbers (void)
+{
+  g_autoptr (GPtrArray) peers = make_peers (""), candidates = NULL;
+  g_autoptr (TandemCandidateList) list = tandem_candidate_list_new (peers, NULL);
+  const Stage real = { "10.0.0.1", 0, 10300, 1, 1 };
+  guint i, n = 0;
+
+  for (i = 0; i < 20; i++) {
+    g_autofree char *key = g_strdup_printf ("a%02u/4", i), *name = g_strdup_printf ("thief %u", i);
+    g_autofree char *address = g_strdup_printf ("10.9.9.%u", i + 1);
+    const Stage thief = { address, 0, 10300, 1, 1 };
+
+    put_named (list, key, &thief, name);
+  }
+  put (list, "z/4", &real);
+  candidates = tandem_candidate_list_get (list);
+  for (i = 0; i < candidates->len; i++) {
+    g_autofree char *text = g_socket_connectable_to_string (candidates->pdata[i]);
+
+    n += g_str_equal (text, "stage 10.0.0.1:10300");
+  }
+  g_assert_cmpuint (n, ==, 1);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -360,6 +393,7 @@ main (int argc, char **argv)
   g_test_add_func ("/net/candidates/listed", test_listed);
   g_test_add_func ("/net/candidates/hostile", test_hostile);
   g_test_add_func ("/net/candidates/choice", test_choice);
+  g_test_add_func ("/net/candidates/stolen-numbers", test_stolen_numbers);
   status = g_test_run ();
   g_rmdir (folder);
   g_rmdir (config);
