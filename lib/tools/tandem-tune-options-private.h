@@ -5,7 +5,7 @@
 
 G_BEGIN_DECLS
 
-/* An entry of the command line, and what is to be done with its value when the search is resumed. */
+/* An entry of the command line, and what becomes of its value when the search is resumed. */
 typedef struct
 {
   GOptionEntry entry;

@@ -67,6 +67,9 @@ tune_options_list_entries (TuneOptions *self, TuneOption *entries)
     { { "rungs", 0, 0, G_OPTION_ARG_INT, &self->rungs,
         N_("Learn from parts of the reviews first, and stop poor candidates: so many parts [1]"),
         N_("N") } },
+    { { "window", 0, 0, G_OPTION_ARG_INT, &self->window,
+        N_("Candidates that are evaluated at once, at the most; the search depends on it [8]"),
+        N_("N") } },
     { { "workers", 'j', 0, G_OPTION_ARG_INT, &self->workers,
         N_("Processes that evaluate [1]"), N_("N") }, FALSE, TRUE },
     { { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &self->timeout,
@@ -96,7 +99,7 @@ void
 tune_options_set_defaults (TuneOptions *self)
 {
   *self = (TuneOptions) { .holdout = 0.1, .folds = 10, .bound = 5.0, .evaluations = 100, .rungs = 1,
-                          .workers = 1, .seed = 1 };
+                          .window = 8, .workers = 1, .seed = 1 };
 }
 
 static void

@@ -73,6 +73,8 @@ find_fault (TuneOptions *self)
     return _("--population goes from 0 to 100000");
   if (self->rungs < 1 || self->rungs > 8)
     return _("--rungs goes from 1 to 8");
+  if (self->window < 1 || self->window > 65536)
+    return _("--window goes from 1 to 65536");
   if (self->workers < 1 || self->workers > 1024)
     return _("--workers goes from 1 to 1024");
   if (self->seed < 0)
