@@ -27,4 +27,7 @@ double tandem_random_uniform (guint64 key, guint64 index);
 /* Fills out with numbers of a normal distribution (Box and Muller 1958). */
 void tandem_random_normal (guint64 key, double deviation, gsize n, float *out);
 
+/* Puts items in another order. */
+void tandem_random_shuffle (guint64 key, guint *items, guint n);
+
 G_END_DECLS

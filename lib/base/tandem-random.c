@@ -123,3 +123,16 @@ tandem_random_normal (guint64 key, double deviation, gsize n, float *out)
       out[i + 1] = (float) (radius * y);
   }
 }
+
+void
+tandem_random_shuffle (guint64 key, guint *items, guint n)
+{
+  guint i;
+
+  for (i = n; i > 1; i--) {
+    guint k = (guint) (tandem_random_uniform (key, i) * i), last = items[i - 1];
+
+    items[i - 1] = items[k];
+    items[k] = last;
+  }
+}

@@ -86,8 +86,7 @@ find_best (TandemBat *self, guint i)
   if (tandem_optimizer_get_n_objectives (TANDEM_OPTIMIZER (self)) > 1) {
     guint leader = tandem_swarm_find_leader (swarm, TANDEM_OPTIMIZER (self), i);
 
-    return tandem_swarm_row (swarm, swarm->has_best[leader] ? swarm->best_position
-                                                            : swarm->position, leader);
+    return tandem_swarm_get_best (swarm, leader);
   }
   return self->has_best ? self->best_position : tandem_swarm_row (swarm, swarm->position, i);
 }
@@ -135,8 +134,7 @@ tandem_bat_propose (TandemOptimizer *optimizer, guint64 number, double *point)
     tandem_swarm_place (&self->swarm, optimizer, i);
     memset (tandem_swarm_row (&self->swarm, self->swarm.velocity, i), 0,
             self->swarm.n_dimensions * sizeof *point);
-    memcpy (point, tandem_swarm_row (&self->swarm, self->swarm.position, i),
-            self->swarm.n_dimensions * sizeof *point);
+    tandem_swarm_get_position (&self->swarm, i, point);
     return;
   }
   fly (self, i, point);
@@ -151,12 +149,11 @@ tandem_bat_receive (TandemOptimizer *optimizer, guint64 number, const double *po
   TandemBat *self = TANDEM_BAT (optimizer);
   guint i = number % self->swarm.n;
   guint64 generation = number / self->swarm.n;
-  gsize size = self->swarm.n_dimensions * sizeof *point;
 
   if (!outcome->failed &&
       (!self->has_best ||
        tandem_optimizer_compare (optimizer, i, outcome, &self->best_outcome) < 0)) {
-    memcpy (self->best_position, point, size);
+    memcpy (self->best_position, point, self->swarm.n_dimensions * sizeof *point);
     self->best_outcome = *outcome;
     self->best_outcome.gradient = NULL;
     self->has_best = TRUE;
@@ -165,7 +162,7 @@ tandem_bat_receive (TandemOptimizer *optimizer, guint64 number, const double *po
     return;
   if (!tandem_swarm_note (&self->swarm, optimizer, i, point, outcome) || generation == 0)
     return;
-  memcpy (tandem_swarm_row (&self->swarm, self->swarm.position, i), point, size);
+  tandem_swarm_set_position (&self->swarm, i, point);
   self->loudness[i] *= self->settings[PROP_ALPHA];
   self->pulse_rate[i] = self->settings[PROP_PULSE_RATE] *
       (1.0 - tandem_evolve_exp (-MIN (self->settings[PROP_GAMMA] * generation, 700.0)));

@@ -27,8 +27,6 @@
 
 #include "evolve/tandem-cuckoo.h"
 
-#include <string.h>
-
 #include "evolve/tandem-levy-private.h"
 #include "evolve/tandem-swarm-private.h"
 
@@ -50,12 +48,6 @@ tandem_cuckoo_start (TandemOptimizer *optimizer)
   tandem_swarm_init (&TANDEM_CUCKOO (optimizer)->nests, optimizer, TANDEM_SWARM_TOPOLOGY_GLOBAL);
 }
 
-static const double *
-get_nest (TandemSwarm *nests, guint i)
-{
-  return tandem_swarm_row (nests, nests->has_best[i] ? nests->best_position : nests->position, i);
-}
-
 static void
 tandem_cuckoo_propose (TandemOptimizer *optimizer, guint64 number, double *point)
 {
@@ -65,19 +57,19 @@ tandem_cuckoo_propose (TandemOptimizer *optimizer, guint64 number, double *point
 
   if (number < nests->n) {
     tandem_swarm_place (nests, optimizer, i);
-    memcpy (point, tandem_swarm_row (nests, nests->position, i),
-            nests->n_dimensions * sizeof *point);
+    tandem_swarm_get_position (nests, i, point);
   } else if (number / nests->n % 2 == 1) {
     guint best = tandem_swarm_find_leader (nests, optimizer, i);
 
-    tandem_levy_fly (optimizer, self->settings[PROP_STEP], get_nest (nests, i),
-                     get_nest (nests, best), nests->n_dimensions, point);
+    tandem_levy_fly (optimizer, self->settings[PROP_STEP], tandem_swarm_get_best (nests, i),
+                     tandem_swarm_get_best (nests, best), nests->n_dimensions, point);
   } else {
     guint a = tandem_optimizer_draw_below (optimizer, nests->n);
     guint b = tandem_optimizer_draw_below (optimizer, nests->n);
 
-    tandem_levy_abandon (optimizer, self->settings[PROP_ABANDON], get_nest (nests, i),
-                         get_nest (nests, a), get_nest (nests, b), nests->n_dimensions, point);
+    tandem_levy_abandon (optimizer, self->settings[PROP_ABANDON], tandem_swarm_get_best (nests, i),
+                         tandem_swarm_get_best (nests, a), tandem_swarm_get_best (nests, b),
+                         nests->n_dimensions, point);
   }
 }
 

@@ -21,7 +21,6 @@
 #include "evolve/tandem-dynamic-swarm.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "evolve/tandem-swarm-private.h"
 
@@ -67,8 +66,7 @@ tandem_dynamic_swarm_propose (TandemOptimizer *optimizer, guint64 number, double
 
     tandem_swarm_move (swarm, optimizer, i, &step);
   }
-  memcpy (point, tandem_swarm_row (swarm, swarm->position, i),
-          swarm->n_dimensions * sizeof *point);
+  tandem_swarm_get_position (swarm, i, point);
 }
 
 static void

@@ -10,10 +10,6 @@ G_BEGIN_DECLS
 /* The longest line that is taken from a worker: a gradient of a million numbers fits. */
 #define TANDEM_EVALUATION_MAX_LINE (64 * 1024 * 1024)
 
-/* Reads a request; the trial is not one that an optimizer knows. */
-TandemTrial *tandem_trial_new_from_json (TandemSearchSpace *space, const char *json,
-                                         GError **error);
-
 /* The answer that says that there is nothing. */
 char *tandem_evaluation_error_to_json (TandemTrial *trial, const char *message);
 

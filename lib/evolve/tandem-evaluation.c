@@ -313,6 +313,18 @@ tandem_evaluation_new_from_json (TandemTrial *trial, const char *json, GError **
   return g_steal_pointer (&self);
 }
 
+/**
+ * tandem_trial_new_from_json:
+ * @space: what candidates are from
+ * @json: what tandem_trial_to_json() wrote
+ * @error: return location for %TANDEM_EVOLVE_ERROR_WORKER when it is no request, for
+ *   %TANDEM_EVOLVE_ERROR_CANDIDATE when its parameters are not of @space, and for
+ *   %G_IO_ERROR_INVALID_DATA when it is no JSON
+ *
+ * Reads a request, for who evaluates or lets somebody else do it. No optimizer knows the trial.
+ *
+ * Returns: (transfer full): the trial, or %NULL with @error set
+ */
 TandemTrial *
 tandem_trial_new_from_json (TandemSearchSpace *space, const char *json, GError **error)
 {

@@ -31,11 +31,14 @@ TANDEM_API
 TandemEvaluation *tandem_evaluation_new (guint n_values, const double *values);
 
 TANDEM_API
-TANDEM_API
 void tandem_evaluation_free (TandemEvaluation *self);
 
 TANDEM_API
 char *tandem_trial_to_json (TandemTrial *trial);
+
+TANDEM_API
+TandemTrial *tandem_trial_new_from_json (TandemSearchSpace *space, const char *json,
+                                         GError **error);
 
 TANDEM_API
 char *tandem_evaluation_to_json (const TandemEvaluation *self, TandemTrial *trial);

@@ -26,7 +26,6 @@
 #include "evolve/tandem-particle-swarm.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "evolve/tandem-swarm-private.h"
 #include "tandem-enums.h"
@@ -78,8 +77,7 @@ tandem_particle_swarm_propose (TandemOptimizer *optimizer, guint64 number, doubl
     }
     tandem_swarm_move (&self->swarm, optimizer, i, &step);
   }
-  memcpy (point, tandem_swarm_row (&self->swarm, self->swarm.position, i),
-          self->swarm.n_dimensions * sizeof *point);
+  tandem_swarm_get_position (&self->swarm, i, point);
 }
 
 static void

@@ -167,9 +167,7 @@ begin_chain (TandemSwarmAdam *self, guint index)
     chain->rate += fabs (v[d]) / swarm->n_dimensions;
   chain->rate = MAX (chain->rate, LEAST_RATE);
   chain->power1 = chain->power2 = 1.0;
-  memcpy (chain->x, tandem_swarm_row (swarm, swarm->has_best[chain->particle]
-                                      ? swarm->best_position : swarm->position, chain->particle),
-          size);
+  memcpy (chain->x, tandem_swarm_get_best (swarm, chain->particle), size);
   memset (chain->m, 0, size);
   memset (chain->s, 0, size);
 }
@@ -226,8 +224,7 @@ tandem_swarm_adam_propose (TandemOptimizer *optimizer, guint64 number, double *p
     tandem_swarm_place (swarm, optimizer, number % swarm->n);
   else
     tandem_swarm_move (swarm, optimizer, get_particle (self, number), &step);
-  memcpy (point, tandem_swarm_row (swarm, swarm->position, get_particle (self, number)),
-          swarm->n_dimensions * sizeof *point);
+  tandem_swarm_get_position (swarm, get_particle (self, number), point);
 }
 
 /* From the values at x + c D and x - c D, c half of the rate. */
@@ -256,8 +253,7 @@ tandem_swarm_adam_receive (TandemOptimizer *optimizer, guint64 number, const dou
     return;
   }
   if (tandem_swarm_note (swarm, optimizer, chain->particle, point, outcome))
-    memcpy (tandem_swarm_row (swarm, swarm->position, chain->particle), point,
-            swarm->n_dimensions * sizeof *point);
+    tandem_swarm_set_position (swarm, chain->particle, point);
   if (place.is_last)
     return;
   if (self->gradient) {

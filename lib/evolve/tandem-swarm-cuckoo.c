@@ -21,8 +21,6 @@
 
 #include "evolve/tandem-swarm-cuckoo.h"
 
-#include <string.h>
-
 #include "evolve/tandem-levy-private.h"
 #include "evolve/tandem-swarm-private.h"
 
@@ -49,12 +47,6 @@ tandem_swarm_cuckoo_start (TandemOptimizer *optimizer)
                      TANDEM_SWARM_TOPOLOGY_VON_NEUMANN);
 }
 
-static const double *
-get_nest (TandemSwarm *swarm, guint i)
-{
-  return tandem_swarm_row (swarm, swarm->has_best[i] ? swarm->best_position : swarm->position, i);
-}
-
 /* 0: the first generation is placed. */
 static guint
 get_part (const TandemSwarm *swarm, guint64 number)
@@ -72,24 +64,24 @@ tandem_swarm_cuckoo_propose (TandemOptimizer *optimizer, guint64 number, double 
   if (part == 2) {
     guint leader = tandem_swarm_find_leader (swarm, optimizer, i);
 
-    tandem_levy_fly (optimizer, STEP, get_nest (swarm, i), get_nest (swarm, leader),
-                     swarm->n_dimensions, point);
+    tandem_levy_fly (optimizer, STEP, tandem_swarm_get_best (swarm, i),
+                     tandem_swarm_get_best (swarm, leader), swarm->n_dimensions, point);
     return;
   }
   if (part == 3) {
     guint a = tandem_optimizer_draw_below (optimizer, swarm->n);
     guint b = tandem_optimizer_draw_below (optimizer, swarm->n);
 
-    tandem_levy_abandon (optimizer, ABANDON, get_nest (swarm, i), get_nest (swarm, a),
-                         get_nest (swarm, b), swarm->n_dimensions, point);
+    tandem_levy_abandon (optimizer, ABANDON, tandem_swarm_get_best (swarm, i),
+                         tandem_swarm_get_best (swarm, a), tandem_swarm_get_best (swarm, b),
+                         swarm->n_dimensions, point);
     return;
   }
   if (part == 0)
     tandem_swarm_place (swarm, optimizer, i);
   else
     tandem_swarm_move (swarm, optimizer, i, &step);
-  memcpy (point, tandem_swarm_row (swarm, swarm->position, i),
-          swarm->n_dimensions * sizeof *point);
+  tandem_swarm_get_position (swarm, i, point);
 }
 
 static void
@@ -100,8 +92,7 @@ tandem_swarm_cuckoo_receive (TandemOptimizer *optimizer, guint64 number, const d
   guint i = number % swarm->n;
 
   if (tandem_swarm_note (swarm, optimizer, i, point, outcome) && get_part (swarm, number) > 1)
-    memcpy (tandem_swarm_row (swarm, swarm->position, i), point,
-            swarm->n_dimensions * sizeof *point);
+    tandem_swarm_set_position (swarm, i, point);
 }
 
 static void

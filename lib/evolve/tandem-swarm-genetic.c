@@ -92,8 +92,7 @@ select_parent (TandemSwarmGenetic *self)
   guint b = self->order[tandem_optimizer_draw_below (TANDEM_OPTIMIZER (self), n)];
   guint winner = compare (&a, &b, self) < 0 ? a : b;
 
-  return tandem_swarm_row (swarm, swarm->has_best[winner] ? swarm->best_position
-                                                          : swarm->position, winner);
+  return tandem_swarm_get_best (swarm, winner);
 }
 
 static void
@@ -105,8 +104,7 @@ make_child (TandemSwarmGenetic *self, guint i, double *point)
 
   tandem_variation_cross (optimizer, TANDEM_CROSSOVER_BLEND, BLEND, first, second, point);
   tandem_variation_mutate (optimizer, 1.0 / swarm->n_dimensions, first == second, point);
-  memcpy (tandem_swarm_row (swarm, swarm->position, i), point,
-          swarm->n_dimensions * sizeof *point);
+  tandem_swarm_set_position (swarm, i, point);
   memset (tandem_swarm_row (swarm, swarm->velocity, i), 0, swarm->n_dimensions * sizeof *point);
   swarm->has_best[i] = FALSE;
 }
@@ -130,8 +128,7 @@ tandem_swarm_genetic_propose (TandemOptimizer *optimizer, guint64 number, double
     tandem_swarm_place (swarm, optimizer, i);
   else
     tandem_swarm_move (swarm, optimizer, i, &step);
-  memcpy (point, tandem_swarm_row (swarm, swarm->position, i),
-          swarm->n_dimensions * sizeof *point);
+  tandem_swarm_get_position (swarm, i, point);
 }
 
 static void

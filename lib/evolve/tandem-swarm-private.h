@@ -33,6 +33,13 @@ tandem_swarm_row (const TandemSwarm *self, double *matrix, guint i)
   return matrix + (gsize) i * self->n_dimensions;
 }
 
+/* Where particle i is. */
+void tandem_swarm_get_position (const TandemSwarm *self, guint i, double *point);
+void tandem_swarm_set_position (TandemSwarm *self, guint i, const double *point);
+
+/* Where it was best, or where it is as long as it failed ever since. */
+const double *tandem_swarm_get_best (const TandemSwarm *self, guint i);
+
 /* Puts a particle anywhere in the cube, with a velocity that leads to another point of it. */
 void tandem_swarm_place (TandemSwarm *self, TandemOptimizer *optimizer, guint i);
 

@@ -77,6 +77,24 @@ tandem_swarm_clear (TandemSwarm *self)
 }
 
 void
+tandem_swarm_get_position (const TandemSwarm *self, guint i, double *point)
+{
+  memcpy (point, tandem_swarm_row (self, self->position, i), self->n_dimensions * sizeof *point);
+}
+
+void
+tandem_swarm_set_position (TandemSwarm *self, guint i, const double *point)
+{
+  memcpy (tandem_swarm_row (self, self->position, i), point, self->n_dimensions * sizeof *point);
+}
+
+const double *
+tandem_swarm_get_best (const TandemSwarm *self, guint i)
+{
+  return tandem_swarm_row (self, self->has_best[i] ? self->best_position : self->position, i);
+}
+
+void
 tandem_swarm_place (TandemSwarm *self, TandemOptimizer *optimizer, guint i)
 {
   double *x = tandem_swarm_row (self, self->position, i);

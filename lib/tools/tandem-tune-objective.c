@@ -59,6 +59,7 @@ tune_objective_finalize (GObject *object)
   g_clear_object (&self->data);
   g_free (self->train);
   g_free (self->held_out);
+  g_free (self->fingerprint);
   G_OBJECT_CLASS (tune_objective_parent_class)->finalize (object);
 }
 
@@ -92,6 +93,7 @@ read_reviews (TuneObjective *self, GCancellable *cancellable, GError **error)
   self->n_train = data->train->len;
   self->n_held_out = data->held_out->len;
   self->n_excluded = data->n_excluded;
+  self->fingerprint = g_strdup (data->fingerprint);
   n = self->n_train + self->n_held_out;
   texts = g_new (GBytes *, n);
   labels = g_new (gint32, n);
@@ -118,6 +120,8 @@ read_table (TuneObjective *self, GCancellable *cancellable, GError **error)
 {
   const TuneOptions *options = self->options;
   g_autoptr (TandemDataTable) table = tandem_data_table_read (options->table, cancellable, error);
+  g_autofree char *text = NULL;
+  gsize size;
   guint i;
 
   if (table == NULL)
@@ -128,6 +132,9 @@ read_table (TuneObjective *self, GCancellable *cancellable, GError **error)
     g_prefix_error (error, "%s: ", options->table);
     return FALSE;
   }
+  if (!g_file_get_contents (options->table, &text, &size, error))
+    return FALSE;
+  self->fingerprint = g_compute_checksum_for_data (G_CHECKSUM_SHA256, (guchar *) text, size);
   self->n_train = tandem_dataset_get_n_rows (self->data);
   self->train = g_new (guint, self->n_train);
   for (i = 0; i < self->n_train; i++)
@@ -191,6 +198,20 @@ tune_objective_print_rows (TuneObjective *self)
   if (self->options->table == NULL)
     g_print (_("%u reviews to learn from, %u held out, %u left out\n"), self->n_train,
              self->n_held_out, self->n_excluded);
+}
+
+char *
+tune_objective_make_fingerprint (TuneObjective *self, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (TandemModel) model = NULL;
+
+  if (self->options->from != NULL) {
+    model = tandem_model_open (self->options->from, cancellable, error);
+    if (model == NULL)
+      return NULL;
+  }
+  return g_strdup_printf ("%s %u %u %s", self->fingerprint, self->n_train, self->n_held_out,
+                          model != NULL ? tandem_model_get_fingerprint (model) : "-");
 }
 
 static const char *

@@ -23,6 +23,7 @@ struct _TuneObjective
   guint *held_out;              /* of a table none: it is cut into folds */
   guint n_held_out;
   guint n_excluded;
+  char *fingerprint;            /* of the data */
   TandemAssessment *assessment;
   gboolean measures_time;
 };
@@ -32,6 +33,11 @@ TuneObjective *tune_objective_new (const TuneOptions *options, GCancellable *can
 
 /* Prints how many reviews are learned from and held out. */
 void tune_objective_print_rows (TuneObjective *self);
+
+/* (transfer full): what equal data, and models to begin at, have in common wherever they are; it
+ * has no newline. */
+char *tune_objective_make_fingerprint (TuneObjective *self, GCancellable *cancellable,
+                                       GError **error);
 
 /* What is searched: --space, or what is usual for the model. */
 TandemSearchSpace *tune_objective_make_space (TuneObjective *self, GError **error);

@@ -40,6 +40,7 @@ typedef struct
   char *target;                 /* of the first measure */
   int population;
   int rungs;
+  int window;
   int workers;
   double timeout;               /* seconds of one evaluation; 0: no bound */
   gint64 seed;

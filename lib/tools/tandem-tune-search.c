@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tandem-tune-command.h"
+#include "tandem-tune-mpi-pool.h"
 #include "tandem-tune-progress.h"
 #include "tandem-tune-result.h"
 
@@ -30,7 +31,7 @@ make_optimizer (const TuneOptions *options, const char *algorithm, TandemSearchS
   g_object_set (optimizer, "seed", (guint64) options->seed, "budget",
                 (guint64) options->evaluations, "population", (guint) options->population,
                 "time-limit", options->time, "objectives", options->n_measures, "rungs",
-                (guint) options->rungs, NULL);
+                (guint) options->rungs, "window", (guint) options->window, NULL);
   if (options->target != NULL)
     g_object_set (optimizer, "target",
                   tandem_measure_to_cost (options->measures[0],
@@ -45,8 +46,8 @@ on_evaluated (TandemTuning *tuning, guint64 number, const char *metrics, const c
   tune_progress_add (user_data, number, failure);
 }
 
-static TandemWorkerPool *
-make_pool (const TuneOptions *options)
+TandemWorkerPool *
+tune_make_pool (const TuneOptions *options)
 {
   g_auto (GStrv) args = tune_options_list_for_worker (options);
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
@@ -60,9 +61,18 @@ make_pool (const TuneOptions *options)
                                  options->timeout);
 }
 
+static TandemEvaluator *
+make_evaluator (const TuneOptions *options, TuneMpi *mpi)
+{
+  g_autoptr (TandemWorkerPool) pool = tune_make_pool (options);
+
+  return mpi != NULL ? TANDEM_EVALUATOR (tune_mpi_pool_new (mpi, TANDEM_EVALUATOR (pool)))
+                     : TANDEM_EVALUATOR (g_steal_pointer (&pool));
+}
+
 /* Runs a search to its end, or goes on with it. Returns who searched. */
 static TandemOptimizer *
-search (const TuneOptions *options, const char *algorithm, const char *name,
+search (const TuneOptions *options, TuneMpi *mpi, const char *algorithm, const char *name,
         TandemSearchSpace *space, GCancellable *cancellable, GError **error)
 {
   g_autofree char *state_name = g_strconcat (name, ".json", NULL);
@@ -71,7 +81,7 @@ search (const TuneOptions *options, const char *algorithm, const char *name,
   g_autofree char *log = g_build_filename (options->output, log_name, NULL);
   g_autoptr (TandemOptimizer) optimizer = NULL;
   g_autoptr (TandemTuning) tuning = NULL;
-  g_autoptr (TandemWorkerPool) pool = NULL;
+  g_autoptr (TandemEvaluator) evaluator = NULL;
   g_autoptr (TuneProgress) progress = NULL;
 
   optimizer = options->resume && g_file_test (state, G_FILE_TEST_EXISTS)
@@ -82,8 +92,8 @@ search (const TuneOptions *options, const char *algorithm, const char *name,
   g_object_set (tuning, "state", state, "log", log, NULL);
   progress = tune_progress_new (options, optimizer);
   g_signal_connect (tuning, "evaluated", G_CALLBACK (on_evaluated), progress);
-  pool = make_pool (options);
-  return tandem_tuning_run (tuning, TANDEM_EVALUATOR (pool), cancellable, error)
+  evaluator = make_evaluator (options, mpi);
+  return tandem_tuning_run (tuning, evaluator, cancellable, error)
     ? g_steal_pointer (&optimizer) : NULL;
 }
 
@@ -222,19 +232,25 @@ publish (TuneObjective *objective, TandemOptimizer *optimizer, guint64 best, Jso
 }
 
 gboolean
-tune_run_search (const TuneOptions *options, GCancellable *cancellable, GError **error)
+tune_run_search (const TuneOptions *options, TuneMpi *mpi, GCancellable *cancellable,
+                 GError **error)
 {
-  g_autoptr (TuneObjective) objective = tune_objective_new (options, cancellable, error);
+  g_autoptr (TuneObjective) objective = NULL;
   g_autoptr (TandemSearchSpace) space = NULL;
   g_autoptr (TandemOptimizer) optimizer = NULL, baseline = NULL;
   g_autoptr (JsonBuilder) builder = NULL;
   guint64 best, best_at_random;
 
+  /* All ranks read at the same time. */
+  if (mpi != NULL)
+    tune_mpi_send_options (mpi, options);
+  objective = tune_objective_new (options, cancellable, error);
   space = objective != NULL ? tune_objective_make_space (objective, error) : NULL;
-  if (space == NULL || !tune_objective_check_space (objective, space, error))
+  if (space == NULL || !tune_objective_check_space (objective, space, error) ||
+      (mpi != NULL && !tune_mpi_wait_until_ready (mpi, objective, cancellable, error)))
     return FALSE;
   tune_objective_print_rows (objective);
-  optimizer = search (options, options->algorithm, names[0], space, cancellable, error);
+  optimizer = search (options, mpi, options->algorithm, names[0], space, cancellable, error);
   if (optimizer == NULL)
     return FALSE;
   builder = tune_result_begin (options);
@@ -246,7 +262,7 @@ tune_run_search (const TuneOptions *options, GCancellable *cancellable, GError *
 
     g_print (_("the same at random\n"));
     baseline = again != NULL
-      ? search (options, "random", names[1], again, cancellable, error) : NULL;
+      ? search (options, mpi, "random", names[1], again, cancellable, error) : NULL;
     if (baseline == NULL || !add_search (builder, names[1], baseline, &best_at_random, error))
       return FALSE;
   }

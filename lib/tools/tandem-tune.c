@@ -38,8 +38,9 @@ prepare_output (const TuneOptions *options, GError **error)
   return tune_options_save (options, error);
 }
 
+/* mpi: the other ranks, or NULL. */
 static int
-run (char **args)
+search (char **args, TuneMpi *mpi)
 {
   g_auto (TuneOptions) options = { 0 };
   g_autoptr (GCancellable) cancellable = NULL;
@@ -52,14 +53,33 @@ run (char **args)
   if (options.is_worker)
     return tune_run_worker (&options, NULL, &error) ? TANDEM_EXIT_OK
                                                     : tandem_command_failed (error);
+  if (options.weights && mpi != NULL && mpi->n_ranks > 1)
+    return tandem_command_usage (_("--weights evaluates in one process: it needs no mpirun"));
   cancellable = tandem_command_catch_signals ();
   if (!prepare_output (&options, &error))
     ok = FALSE;
   else if (options.weights)
     ok = tune_run_weights (&options, cancellable, &error);
   else
-    ok = tune_run_search (&options, cancellable, &error);
+    ok = tune_run_search (&options, mpi, cancellable, &error);
   return ok ? TANDEM_EXIT_OK : tandem_command_failed (error);
+}
+
+static int
+run (char **args)
+{
+  g_autoptr (GError) error = NULL;
+  TuneMpi mpi;
+  int status;
+
+  /* Workers are started by a rank, and are none. */
+  if (!tune_mpi_is_launched () || g_strv_contains ((const char *const *) args, "--worker"))
+    return search (args, NULL);
+  if (!tune_mpi_begin (&mpi, &error))
+    return tandem_command_failed (error);
+  status = mpi.rank == 0 ? search (args, &mpi) : tune_mpi_serve (&mpi);
+  tune_mpi_end (&mpi);
+  return status;
 }
 
 const TandemCommand tandem_command_tune = {

@@ -18,8 +18,8 @@ _tandem ()
   local tune='
     --model --algorithm --output --resume --data --exclude --holdout --table --class --ignore
     --folds --select-columns --from --space --set --weights --bound --objective --evaluations
-    --time --target --population --rungs --workers --timeout --seed --test --split --baseline
-    --help'
+    --time --target --population --rungs --window --workers --timeout --seed --test --split
+    --baseline --help'
 
   local fit='
     --data --output --exclude --holdout --seed --ngrams --min-texts --weighting --loss --folds
