@@ -89,13 +89,15 @@ tell_plan (BertWorker *self, BertChain *chain)
 {
   const BertRoute *route = bert_chain_get_route (chain);
   g_autofree char *text = bert_route_describe (route);
+  double predicted = bert_planner_predict (self->planner, route);
 
   gst_bert_bin_set_current_placement (self->bin, text);
   gst_element_post_message (GST_ELEMENT (self->bin),
       gst_message_new_element (GST_OBJECT (self->bin),
           gst_structure_new ("tandem-plan", "placement", G_TYPE_STRING, text,
                              "devices", G_TYPE_UINT, route->n_stops,
-                             "predicted", G_TYPE_DOUBLE, route->predicted,
+                             "predicted", G_TYPE_DOUBLE,
+                             predicted > 0 ? predicted : route->predicted,
                              "measured", G_TYPE_DOUBLE, self->rate, NULL)));
 }
 
