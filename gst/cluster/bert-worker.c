@@ -325,6 +325,11 @@ on_give_up (gpointer data)
 
   if (self->current != NULL)
     return G_SOURCE_REMOVE;
+  /* Stage files may take their time; who does not get on is left after a while. */
+  if (self->next != NULL) {
+    start_source (self, &self->give_up, self->bin->used.timeout, on_give_up);
+    return G_SOURCE_REMOVE;
+  }
   error = self->trouble != NULL ? g_error_copy (self->trouble)
       : g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("no device answered"));
   g_prefix_error (&error, _("No devices can run this model: "));

@@ -3,6 +3,7 @@
 """tandem run over three hosts with wires of 100 Mbit/s and 1 ms, one host four times slower: whatever
 happens to them, each text has one result, and the same as on one device."""
 
+import json
 import os
 import random
 import signal
@@ -147,14 +148,14 @@ PREDICTED = (
     ('2 layers of 128, not here', ('2', '128'), 100, None, ['--formats=f32', '--no-local']),
     ('6 layers of 384', ('6', '384'), 100, None, ['--formats=f32']),
     ('6 layers of 384, q8', ('6', '384'), 100, None, ['--formats=q8']),
-    ('6 layers of 384 over 5 Mbit/s', ('6', '384'), 5, '60M', ['--formats=f32', '--memory=60M']),
-    ('6 layers of 384 over 5 Mbit/s, q8', ('6', '384'), 5, '60M', ['--formats=q8', '--memory=60M']),
+    ('6 layers of 384, 10 Mbit/s', ('6', '384'), 10, '60M', ['--formats=f32', '--memory=60M']),
+    ('6 layers of 384, 10 Mbit/s, q8', ('6', '384'), 10, '60M', ['--formats=q8', '--memory=60M']),
 )
 
 
 def measure(run, seconds):
     """Predicted and measured reviews a second, from when it has found its pace; the plan."""
-    run.wait(lambda event: event['event'] == 'plan' and event['measured'] > 0)
+    run.wait(lambda event: event['event'] == 'plan' and event['measured'] > 0, 120)
     time.sleep(10)
     while True:
         seen = len(run.events)
@@ -242,6 +243,24 @@ def test_paused():
             setting.nodes[number - 2].signal(signal.SIGCONT)
             setting.check(run, 'SIGSTOP of host %d' % number, gap)
             assert gap < 2, gap
+
+
+@tap.case('slow-not-silent')
+def test_slow():
+    """A device that computes for longer than one may be silent is not left."""
+    with Setting(texts=60, shape=('6', '384'), shares=(None, 0.05, 0.05)) as setting:
+        placement = os.path.join(setting.folder, 'placement.json')
+        with open(placement, 'w', encoding='ascii') as file:
+            json.dump({'stages': [{'device': 'host2', 'layers': '0-2', 'format': 'f32'},
+                                  {'device': 'host3', 'layers': '3-5'}]}, file)
+        with setting.run('--no-local', '--placement', placement) as run:
+            run.wait_cluster()
+            run.wait_results(1)
+            gap = run.longest_pause(len(setting.texts))
+            setting.check(run, 'two slow hosts', gap)
+            moved = [event for event in run.events if event and event['event'] == 'moved']
+            assert [event for event in moved if event['placement'] is not None] == [], moved
+            assert gap > 1.2, gap
 
 
 @tap.case('link-cut')

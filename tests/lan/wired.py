@@ -72,8 +72,10 @@ class Slow:
 
     def __enter__(self):
         os.mkdir(self.folder)
-        self.write('cpu.cfs_period_us', '10000')
-        self.write('cpu.cfs_quota_us', str(int(10000 * self.share)))
+        # A millisecond is the least quota.
+        period = max(10000, int(1000 / self.share))
+        self.write('cpu.cfs_period_us', str(period))
+        self.write('cpu.cfs_quota_us', str(int(period * self.share)))
         # Nothing but its share is to hold it back, whatever else runs here.
         self.write('cpu.shares', '65536')
         return self
