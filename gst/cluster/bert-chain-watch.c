@@ -13,8 +13,8 @@
  * compute answers. Silence is counted in looks: of a device that was held up itself nobody can say
  * that the others were silent meanwhile. */
 #define WATCH_MS 100
-#define PING_LOOKS 3
-#define SILENT_LOOKS 12
+#define PING_LOOKS 2
+#define SILENT_LOOKS 10
 /* A file goes out over the same connection, and pings wait behind pieces of it. */
 #define OCCUPIED_LOOKS 20
 #define MAX_PINGS 4
