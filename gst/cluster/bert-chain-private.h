@@ -16,12 +16,14 @@ typedef struct
   gboolean is_waiting;          /* for an answer, while the chain is built */
   guint stage;                  /* its number at the node; 0: none */
   guint16 port;
-  gint64 reported;              /* when the node said last how its stage gets on */
+  guint n_silent;               /* looks since the node said something last */
+  guint n_pings;                /* that it has not answered */
   gboolean is_silent;
   /* The bin's lock: how long it computed, and for how much; what of it was looked at. */
   double busy, old_busy;
   guint64 n_sequences, old_sequences;
   gint64 began;                 /* here: when the micro-batch came that is computed */
+  gint64 looked_at;             /* the worker's thread: when old_busy was */
   gulong signals[4];
 } BertLeg;
 
@@ -41,6 +43,7 @@ struct _BertChain
   guint16 next_port;
   gboolean has_tail, has_entry;
   GSource *stall, *watch;       /* (nullable) */
+  guint n_looks;
   guint n_pending;              /* operations in the background */
   gboolean is_built, has_failed, is_ending, is_unmade;
   GError *error;                /* (nullable): the first of an element */

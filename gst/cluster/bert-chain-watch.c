@@ -9,9 +9,17 @@
 
 #include <glib/gi18n-lib.h>
 
-/* A node says something once a second while stages run. */
-#define SILENCE_US (2 * G_USEC_PER_SEC)
-#define WATCH_MS 250
+/* A node that is waited for is asked now and then whether it is there; a thread of it that does not
+ * compute answers. Silence is counted in looks: of a device that was held up itself nobody can say
+ * that the others were silent meanwhile. */
+#define WATCH_MS 100
+#define PING_LOOKS 2
+#define SILENT_LOOKS 10
+/* A file goes out over the same connection, and pings wait behind pieces of it. */
+#define OCCUPIED_LOOKS 20
+#define MAX_PINGS 4
+/* Nor has the chain answered for this long: what was behind the node goes on for a while. */
+#define QUIET_US (600 * G_TIME_SPAN_MILLISECOND)
 /* A chain whose nodes say that they run, and that gives no answer, is of no use either. */
 #define STALL_US (20 * G_USEC_PER_SEC)
 
@@ -178,7 +186,7 @@ on_stage_report (TandemNodeClient *client, guint stage, guint64 sequences, guint
 
   if (leg == NULL)
     return;
-  leg->reported = g_get_monotonic_time ();
+  leg->n_silent = 0;
   g_mutex_lock (&((BertChain *) data)->bin->lock);
   leg->n_sequences = busy >= 0 ? sequences : 0;
   leg->busy = busy;
@@ -253,15 +261,19 @@ bert_chain_watch_stage (BertChain *self, guint stop, GstElement *stage)
 }
 
 gboolean
-bert_chain_take_seconds (BertChain *self, guint stop, double *seconds)
+bert_chain_take_seconds (BertChain *self, guint stop, double *seconds, double *share)
 {
   BertLeg *leg = &self->legs[stop];
+  gint64 now = g_get_monotonic_time ();
   guint64 n;
 
   g_mutex_lock (&self->bin->lock);
   n = leg->n_sequences - MIN (leg->old_sequences, leg->n_sequences);
   *seconds = n > 0 ? (leg->busy - leg->old_busy) / n : 0;
+  *share = CLAMP ((leg->busy - leg->old_busy) * G_USEC_PER_SEC / MAX (now - leg->looked_at, 1),
+                  0, 1);
   if (n >= LEAST_SEQUENCES) {
+    leg->looked_at = now;
     leg->old_sequences = leg->n_sequences;
     leg->old_busy = leg->busy;
   }
@@ -271,6 +283,56 @@ bert_chain_take_seconds (BertChain *self, guint stop, double *seconds)
 
 /* --- silence --- */
 
+typedef struct
+{
+  BertChain *chain;
+  guint stop;
+} Ping;
+
+static void
+on_pong (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Ping *ping = data;
+  BertLeg *leg = &ping->chain->legs[ping->stop];
+
+  leg->n_pings--;
+  if (tandem_node_client_ping_finish (TANDEM_NODE_CLIENT (source), result, NULL))
+    leg->n_silent = 0;
+  bert_chain_unref (ping->chain);
+  g_free (ping);
+}
+
+/* The next one does not wait for the answer of the one before: on a slow way they come late, but
+ * they come. */
+static void
+ask (BertChain *self, guint stop)
+{
+  Ping *ping;
+
+  if (self->legs[stop].n_pings >= MAX_PINGS)
+    return;
+  ping = g_new (Ping, 1);
+  ping->chain = bert_chain_ref (self);
+  ping->stop = stop;
+  self->legs[stop].n_pings++;
+  tandem_node_client_ping_async (self->route->stops[stop].client, self->cancellable, on_pong,
+                                 ping);
+}
+
+/* Whether it has said nothing for too long. */
+static gboolean
+look_at_node (BertChain *self, guint stop)
+{
+  TandemNodeClient *client = self->route->stops[stop].client;
+  BertLeg *leg = &self->legs[stop];
+
+  if (self->n_looks % PING_LOOKS == 0)
+    ask (self, stop);
+  leg->n_silent++;
+  return leg->n_silent >= (tandem_node_client_is_occupied (client) ? OCCUPIED_LOOKS
+                                                                   : SILENT_LOOKS);
+}
+
 static gboolean
 on_watch (gpointer data)
 {
@@ -278,37 +340,41 @@ on_watch (gpointer data)
   gint64 now = g_get_monotonic_time (), progress;
   g_autoptr (GError) error = NULL;
   gboolean waits;
-  guint i;
+  guint i, silent = G_MAXUINT;
 
   g_mutex_lock (&self->bin->lock);
   waits = self->bin->fed == self && tandem_answer_book_get_n_asked (self->bin->book) > 0;
   progress = self->progress;
   g_mutex_unlock (&self->bin->lock);
-  if (!waits || now - progress < SILENCE_US)
+  for (i = 0; i < self->route->n_stops; i++) {
+    if (!waits)
+      self->legs[i].n_silent = 0;
+    else if (self->route->stops[i].client != NULL && look_at_node (self, i) &&
+             silent == G_MAXUINT)
+      silent = i;
+  }
+  self->n_looks++;
+  if (!waits || now - progress < QUIET_US)
     return G_SOURCE_CONTINUE;
   error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("it does not answer"));
-  for (i = 0; i < self->route->n_stops; i++) {
-    if (self->route->stops[i].client == NULL || now - self->legs[i].reported < SILENCE_US)
-      continue;
-    self->legs[i].is_silent = TRUE;
-    bert_chain_fail (self, self->route->stops[i].client, error);
-    return G_SOURCE_CONTINUE;
-  }
-  if (now - progress >= STALL_US)
+  if (silent != G_MAXUINT) {
+    self->legs[silent].is_silent = TRUE;
+    bert_chain_fail (self, self->route->stops[silent].client, error);
+  } else if (now - progress >= STALL_US) {
     bert_chain_fail (self, NULL, error);
+  }
   return G_SOURCE_CONTINUE;
 }
 
-/* Nobody but the processor is waited for here. */
 void
 bert_chain_watch_start (BertChain *self)
 {
   guint i;
 
   for (i = 0; i < self->route->n_stops; i++)
-    self->legs[i].reported = g_get_monotonic_time ();
+    self->legs[i].looked_at = g_get_monotonic_time ();
   if (bert_route_is_local (self->route))
-    return;
+    return;                     /* nobody but the processor is waited for */
   self->watch = g_timeout_source_new (WATCH_MS);
   g_source_set_callback (self->watch, on_watch, self, NULL);
   g_source_attach (self->watch, self->context);

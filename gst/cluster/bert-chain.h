@@ -75,9 +75,9 @@ gboolean bert_chain_fits (BertChain *self, const TandemBatchShape *shape);
 /* When it answered, or was fed again after it had answered all; 0: it was never asked. */
 gint64 bert_chain_get_progress (BertChain *self);
 
-/* In the worker's thread: seconds that a stop computed for a sequence lately; FALSE: not known, or
- * not since it was asked for last. */
-gboolean bert_chain_take_seconds (BertChain *self, guint stop, double *seconds);
+/* In the worker's thread: seconds that a stop computed for a sequence lately, and in what part of
+ * the time it computed; FALSE: not known, or not since it was asked for last. */
+gboolean bert_chain_take_seconds (BertChain *self, guint stop, double *seconds, double *share);
 
 /* From handle_message(), in any thread: an element of the chain had this error. */
 void bert_chain_element_failed (BertChain *self, const GError *error);

@@ -200,6 +200,17 @@ bert_planner_check_placement (GstBertBin *bin, GError **error)
 /* --- what a route would do --- */
 
 static guint
+find_plain_device (BertPlanner *self, const BertStop *stop)
+{
+  guint n = tandem_placement_problem_get_n_devices (self->plain), i;
+
+  for (i = 0; i < n; i++)
+    if (g_str_equal (tandem_placement_problem_get_device (self->plain, i)->name, stop->name))
+      return i;
+  return G_MAXUINT;
+}
+
+static guint
 find_device (BertPlanner *self, const BertStop *stop)
 {
   guint i;
@@ -214,27 +225,45 @@ find_device (BertPlanner *self, const BertStop *stop)
   return G_MAXUINT;
 }
 
-double
-bert_planner_evaluate (BertPlanner *self, const BertRoute *route)
+/* Returns NULL when it cannot be used. */
+static TandemPlacement *
+evaluate (BertPlanner *self, TandemPlacementProblem *problem, const BertRoute *route,
+          guint (*find) (BertPlanner *self, const BertStop *stop))
 {
   TandemPlacementStage stages[TANDEM_PLACEMENT_MAX_LAYERS] = { { 0 } };
   TandemWireFormats formats[TANDEM_PLACEMENT_MAX_LAYERS] = { 0 };
-  g_autoptr (TandemPlacement) placement = NULL;
   guint i;
 
-  if (self->problem == NULL || self->plain == NULL)
-    return 0;
   for (i = 0; i < route->n_stops; i++) {
-    stages[i].device = find_device (self, &route->stops[i]);
+    stages[i].device = find (self, &route->stops[i]);
     stages[i].first_layer = route->stops[i].first;
     stages[i].last_layer = route->stops[i].last;
     formats[i] = route->stops[i].format != TANDEM_WIRE_FORMAT_NONE ? route->stops[i].format
                                                                    : TANDEM_WIRE_FORMAT_F32;
     if (stages[i].device == G_MAXUINT)
-      return 0;
+      return NULL;
   }
-  placement = tandem_placement_problem_evaluate (self->problem, stages, route->n_stops, formats,
-                                                 self->bin->used.objective, NULL);
+  return tandem_placement_problem_evaluate (problem, stages, route->n_stops, formats,
+                                            self->bin->used.objective, NULL);
+}
+
+double
+bert_planner_predict (BertPlanner *self, const BertRoute *route)
+{
+  g_autoptr (TandemPlacement) placement = NULL;
+
+  if (self->plain != NULL)
+    placement = evaluate (self, self->plain, route, find_plain_device);
+  return placement != NULL ? placement->sequences_per_second : 0;
+}
+
+double
+bert_planner_evaluate (BertPlanner *self, const BertRoute *route)
+{
+  g_autoptr (TandemPlacement) placement = NULL;
+
+  if (self->problem != NULL && self->plain != NULL)
+    placement = evaluate (self, self->problem, route, find_device);
   if (placement == NULL)
     return 0;
   return self->bin->used.objective == TANDEM_PLACEMENT_LATENCY ? 1 / placement->latency
@@ -252,9 +281,9 @@ bert_planner_measure (BertPlanner *self, BertChain *chain)
   for (i = 0; i < route->n_stops; i++) {
     const BertStop *stop = &route->stops[i];
     guint n = tandem_placement_problem_get_n_devices (self->plain);
-    double measured, predicted = 0;
+    double measured, share, predicted = 0;
 
-    if (!bert_chain_take_seconds (chain, i, &measured))
+    if (!bert_chain_take_seconds (chain, i, &measured, &share))
       continue;
     for (k = 0; k < n; k++) {
       const TandemDevice *device = tandem_placement_problem_get_device (self->plain, k);
@@ -266,9 +295,14 @@ bert_planner_measure (BertPlanner *self, BertChain *chain)
       for (layer = stop->first; layer <= stop->last; layer++)
         predicted += tandem_cost_evaluate (&device->layers[layer], &self->mean);
     }
+    predicted /= self->mean.n_sequences;
+    /* Who has little to do is fast for as long as that takes, with what he saved up before: a
+     * processor that is shared, or gets warm. With more to do he would not be. */
+    if (measured < predicted)
+      measured = predicted - (predicted - measured) * share;
     tandem_slowness_measure (&bert_planner_get_record (self, stop->key)->slowness, measured,
-                             predicted / self->mean.n_sequences, g_get_monotonic_time ());
+                             predicted, g_get_monotonic_time ());
     GST_DEBUG_OBJECT (self->bin, "%s takes %.3g s a sequence, its profile says %.3g", stop->name,
-                      measured, predicted / self->mean.n_sequences);
+                      measured, predicted);
   }
 }

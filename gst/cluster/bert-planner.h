@@ -36,6 +36,10 @@ gboolean bert_planner_fits_here (BertPlanner *self, const TandemBatchShape *shap
  * latency; 0: it cannot be used or nothing is known. */
 double bert_planner_evaluate (BertPlanner *self, const BertRoute *route);
 
+/* Sequences a second that the measurements of devices and links promise for a route, with
+ * micro-batches as they have been so far, whatever was learned since; 0: nothing is known. */
+double bert_planner_predict (BertPlanner *self, const BertRoute *route);
+
 /* Learns from how long the stages of a chain take. */
 void bert_planner_measure (BertPlanner *self, BertChain *chain);
 

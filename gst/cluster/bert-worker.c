@@ -83,13 +83,15 @@ tell_plan (BertWorker *self, BertChain *chain)
 {
   const BertRoute *route = bert_chain_get_route (chain);
   g_autofree char *text = bert_route_describe (route);
+  double predicted = bert_planner_predict (self->planner, route);
 
   gst_bert_bin_set_current_placement (self->bin, text);
   gst_element_post_message (GST_ELEMENT (self->bin),
       gst_message_new_element (GST_OBJECT (self->bin),
           gst_structure_new ("tandem-plan", "placement", G_TYPE_STRING, text,
                              "devices", G_TYPE_UINT, route->n_stops,
-                             "predicted", G_TYPE_DOUBLE, route->predicted,
+                             "predicted", G_TYPE_DOUBLE,
+                             predicted > 0 ? predicted : route->predicted,
                              "measured", G_TYPE_DOUBLE, self->pace.rate, NULL)));
 }
 
@@ -316,6 +318,11 @@ on_give_up (gpointer data)
 
   if (self->current != NULL)
     return G_SOURCE_REMOVE;
+  /* Stage files may take their time; who does not get on is left after a while. */
+  if (self->next != NULL) {
+    start_source (self, &self->give_up, self->bin->used.timeout, on_give_up);
+    return G_SOURCE_REMOVE;
+  }
   error = self->trouble != NULL ? g_error_copy (self->trouble)
       : g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("no device answered"));
   g_prefix_error (&error, _("No devices can run this model: "));

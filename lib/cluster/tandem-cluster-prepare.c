@@ -11,6 +11,7 @@
 
 #include "net/tandem-device-id.h"
 #include "net/tandem-net-error.h"
+#include "place/tandem-profile-private.h"
 
 /* How long devices may take to show up and answer. */
 #define SETTLE_MS 4000
@@ -225,8 +226,9 @@ measure_here (GTask *task, gpointer source, gpointer data, GCancellable *cancell
       tandem_profile_load (self->model, self->precision, self->n_threads, NULL);
 
   if (profile == NULL) {
-    profile = tandem_profile_measure (self->model, self->precision, self->n_threads,
-                                      MEASURE_SECONDS, cancellable, &error);
+    /* This device may run the model alone while others are made ready. */
+    profile = tandem_profile_measure_beside (self->model, self->precision, self->n_threads,
+                                             MEASURE_SECONDS, TRUE, cancellable, &error);
     if (profile != NULL)
       tandem_profile_store (profile, NULL);
   }
@@ -261,9 +263,10 @@ job_begin (Job *job)
   self->n_running++;
   if (job->entry != NULL) {
     tandem_node_client_profile_async (job->entry->client,
-                                      tandem_model_get_config_text (self->model), self->precision,
-                                      job->n_threads, MEASURE_SECONDS, self->cancellable,
-                                      on_profile, job);
+                                      tandem_model_get_config_text (self->model),
+                                      tandem_model_get_quantization (self->model),
+                                      self->precision, job->n_threads, MEASURE_SECONDS,
+                                      self->cancellable, on_profile, job);
   } else {
     g_autoptr (GTask) task = g_task_new (self->cluster, self->cancellable, on_measured_here, job);
 

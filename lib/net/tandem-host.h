@@ -8,5 +8,6 @@
 G_BEGIN_DECLS
 
 char *tandem_host_from_address (GSocketAddress *address);
+char *tandem_host_from_peer (const char *host, GSocket *socket);
 
 G_END_DECLS

@@ -236,7 +236,8 @@ read_next (Build *self, const TandemPlaceObject *in)
   if (host != NULL && strspn (host, HOST_CHARACTERS) != strlen (host))
     return tandem_place_fail (&inner, "host", "is no name or address of a device");
   self->pipeline->host = host != NULL
-      ? g_strdup (host) : tandem_node_connection_get_peer_host (self->request->connection);
+      ? tandem_node_connection_use_host (self->request->connection, host)
+      : tandem_node_connection_get_peer_host (self->request->connection);
   self->pipeline->next_port = port;
   return self->pipeline->host != NULL ||
       tandem_place_fail (&inner, "host", "is missing");

@@ -30,6 +30,16 @@ add_precision (JsonBuilder *json, TandemPrecision precision)
   add_text (json, "precision", precision == TANDEM_PRECISION_BF16 ? "bf16" : "f32");
 }
 
+/* Without them weights are floats, which is all that a node before 1.2 knows. */
+static void
+add_quantization (JsonBuilder *json, TandemQuantization quantization)
+{
+  if (quantization == TANDEM_QUANTIZATION_NONE)
+    return;
+  add_text (json, "weights", "int8");
+  add_text (json, "activations", quantization == TANDEM_QUANTIZATION_INT8 ? "int8" : "float");
+}
+
 static GTask *
 make_task (TandemNodeClient *self, GCancellable *cancellable, GAsyncReadyCallback callback,
            gpointer user_data)
@@ -210,6 +220,7 @@ answer_profile (TandemNodePending *pending, const TandemPlaceObject *in)
  * tandem_node_client_profile_async:
  * @self: a client
  * @config_text: the text of a model's config.json
+ * @quantization: how its weights are stored; a node whose protocol is older than 1.2 measures floats
  * @precision: what linear layers are to compute with
  * @n_threads: threads of a stage
  * @seconds: how long to measure, roughly, 0.1 to 60; 0: as long as the node thinks right
@@ -217,14 +228,15 @@ answer_profile (TandemNodePending *pending, const TandemPlaceObject *in)
  * @callback: called when the node has answered
  * @user_data: for @callback
  *
- * Has the node measure how long layers take of a model of this shape; it makes up the weights.
+ * Has the node measure how long layers take of a model of this shape; it makes up the weights, of
+ * the kind that the model has.
  * What it measured before it answers at once.
  */
 void
 tandem_node_client_profile_async (TandemNodeClient *self, const char *config_text,
-                                  TandemPrecision precision, guint n_threads, double seconds,
-                                  GCancellable *cancellable, GAsyncReadyCallback callback,
-                                  gpointer user_data)
+                                  TandemQuantization quantization, TandemPrecision precision,
+                                  guint n_threads, double seconds, GCancellable *cancellable,
+                                  GAsyncReadyCallback callback, gpointer user_data)
 {
   g_autoptr (GTask) task = make_task (self, cancellable, callback, user_data);
   JsonBuilder *json;
@@ -239,6 +251,7 @@ tandem_node_client_profile_async (TandemNodeClient *self, const char *config_tex
   }
   json = tandem_node_client_begin (self, "profile", &id);
   add_text (json, "config", config_text);
+  add_quantization (json, quantization);
   add_precision (json, precision);
   add_number (json, "threads", n_threads);
   if (seconds > 0) {

@@ -182,6 +182,12 @@ tandem_node_connection_get_peer_host (TandemNodeConnection *self)
   return remote != NULL ? tandem_host_from_address (remote) : NULL;
 }
 
+char *
+tandem_node_connection_use_host (TandemNodeConnection *self, const char *host)
+{
+  return tandem_host_from_peer (host, tandem_link_get_socket (self->link));
+}
+
 /* --- what comes in --- */
 
 static void

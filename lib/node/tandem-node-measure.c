@@ -138,6 +138,7 @@ void
 tandem_node_measure (TandemNodeRequest *request, const TandemPlaceObject *in)
 {
   TandemNode *node = request->connection->node;
+  g_autofree char *used = NULL;
   const char *host = NULL;
   guint64 port = 0;
   Outgoing *self;
@@ -145,9 +146,11 @@ tandem_node_measure (TandemNodeRequest *request, const TandemPlaceObject *in)
   if (get_host (in, &host))
     tandem_place_get_whole (in, "port", 1, G_MAXUINT16, &port);
   self = begin (request, in);
-  if (self != NULL)
-    tandem_node_client_connect_async (host, port, node->key, node->insecure, request->cancellable,
-                                      on_connected, self);
+  if (self == NULL)
+    return;
+  used = tandem_node_connection_use_host (request->connection, host);
+  tandem_node_client_connect_async (used, port, node->key, node->insecure, request->cancellable,
+                                    on_connected, self);
 }
 
 /* --- reach --- */
@@ -177,7 +180,7 @@ void
 tandem_node_reach (TandemNodeRequest *request, const TandemPlaceObject *in)
 {
   g_autoptr (GSocketClient) client = NULL;
-  g_autofree char *peer = NULL;
+  g_autofree char *peer = NULL, *used = NULL;
   const char *host = NULL;
   guint64 port = 0;
   Outgoing *self;
@@ -196,6 +199,7 @@ tandem_node_reach (TandemNodeRequest *request, const TandemPlaceObject *in)
   client = g_socket_client_new ();
   g_socket_client_set_enable_proxy (client, FALSE);
   g_socket_client_set_timeout (client, REACH_SECONDS);
-  g_socket_client_connect_to_host_async (client, host, port, request->cancellable, on_reached,
+  used = tandem_node_connection_use_host (request->connection, host);
+  g_socket_client_connect_to_host_async (client, used, port, request->cancellable, on_reached,
                                          self);
 }

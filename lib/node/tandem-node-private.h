@@ -144,6 +144,8 @@ JsonBuilder *tandem_node_connection_begin_event (const char *name);
 void tandem_node_connection_send (TandemNodeConnection *self, JsonBuilder *json);
 /* (nullable) (transfer full): the address of whoever asks, as this device sees it */
 char *tandem_node_connection_get_peer_host (TandemNodeConnection *self);
+/* (transfer full): a host that was named by whoever asks, as this device is to use it */
+char *tandem_node_connection_use_host (TandemNodeConnection *self, const char *host);
 
 /* tandem-node-request.c */
 const char *tandem_node_error_to_string (const GError *error);

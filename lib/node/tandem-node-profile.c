@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* How fast a model of some shape would be here, measured without its weights: a model with the same
- * layers, but only as many of them as are measured, is made of random numbers. The result is kept
- * by shape and device. */
+ * layers, but only as many of them as are measured, is made of random numbers, and quantized where
+ * the model is. The result is kept by shape, kind of weights and device. */
 
 #include "config.h"
 
@@ -15,6 +15,7 @@
 #include "model/tandem-model-private.h"
 #include "net/tandem-device-id.h"
 #include "place/tandem-placement-problem.h"
+#include "quantize/tandem-quantize.h"
 #include "tandem-init.h"
 #include "base/tandem-json-private.h"
 #include "train/tandem-model-init.h"
@@ -31,6 +32,7 @@ typedef struct
   char *config;                 /* with fewer layers */
   guint n_layers;               /* of the whole model */
   TandemModelConfig shape;      /* with fewer layers */
+  TandemQuantization quantization;
   TandemPrecision precision;
   guint n_threads;
   double seconds;
@@ -63,9 +65,9 @@ choose_path (Measure *self)
   g_autofree char *name = NULL;
 
   self->digest = g_compute_checksum_for_string (G_CHECKSUM_SHA256, canonical, -1);
-  key = g_strdup_printf ("shape 1\n%s\n%s\n%u cores\n%s\n%u threads\n%d\n", self->digest,
+  key = g_strdup_printf ("shape 2\n%s\n%s\n%u cores\n%s\n%u threads\n%d %d\n", self->digest,
                          tandem_device_id_get (), g_get_num_processors (), tandem_version (),
-                         self->n_threads, self->precision);
+                         self->n_threads, self->precision, self->quantization);
   digest = g_compute_checksum_for_string (G_CHECKSUM_SHA256, key, -1);
   name = g_strdup_printf ("shape-%s.json", digest);
   self->path = g_build_filename (g_get_user_cache_dir (), "tandem", "profiles", name, NULL);
@@ -113,11 +115,12 @@ count_bytes (const TandemModelConfig *config)
   return sum;
 }
 
-/* The numbers, as oneDNN lays them out, and once more on the way to the file. */
+/* The numbers, as oneDNN lays them out, and once more on the way to the file, or two. */
 static gboolean
 check_memory (Measure *self, GError **error)
 {
-  guint64 needed = 2 * count_bytes (&self->shape);
+  guint n_copies = self->quantization == TANDEM_QUANTIZATION_NONE ? 2 : 3;
+  guint64 needed = n_copies * count_bytes (&self->shape);
   g_autofree char *wanted = NULL, *left = NULL;
 
   if (needed <= self->memory_left)
@@ -159,6 +162,20 @@ write_model (Measure *self, const char *folder, GCancellable *cancellable, GErro
       write_weights (self, folder, cancellable, error);
 }
 
+/* Returns a model of which nothing is in memory. */
+static TandemModel *
+quantize (Measure *self, TandemModel *model, const char *folder, GCancellable *cancellable,
+          GError **error)
+{
+  TandemQuantizeFormat format = self->quantization == TANDEM_QUANTIZATION_INT8
+      ? TANDEM_QUANTIZE_INT8 : TANDEM_QUANTIZE_INT8_WEIGHTS;
+
+  if (!tandem_quantize_model (model, format, NULL, folder, TANDEM_MODEL_EXPORT_NONE, cancellable,
+                              error))
+    return NULL;
+  return tandem_model_open (folder, cancellable, error);
+}
+
 /* An open model keeps its files: their names may go. */
 static void
 remove_model (const char *folder)
@@ -181,6 +198,13 @@ make_model (Measure *self, GCancellable *cancellable, GError **error)
     return NULL;
   if (write_model (self, folder, cancellable, error))
     model = tandem_model_open (folder, cancellable, error);
+  if (model != NULL && self->quantization != TANDEM_QUANTIZATION_NONE) {
+    g_autoptr (TandemModel) floats = g_steal_pointer (&model);
+    g_autofree char *inner = g_build_filename (folder, "quantized", NULL);
+
+    model = quantize (self, floats, inner, cancellable, error);
+    remove_model (inner);
+  }
   remove_model (folder);
   return model;
 }
@@ -318,6 +342,35 @@ get_config (const TandemPlaceObject *in)
   return NULL;
 }
 
+/* Which of two words a member is; the first one where there is none. */
+static gboolean
+get_word (const TandemPlaceObject *in, const char *name, const char *first, const char *second,
+          gboolean *is_second)
+{
+  const char *word = first;
+
+  if (tandem_place_has (in, name) && (word = tandem_place_get_text (in, name)) == NULL)
+    return FALSE;
+  *is_second = g_str_equal (word, second);
+  return *is_second || g_str_equal (word, first) ||
+      tandem_place_fail (in, name, "is \"%s\"; there are %s and %s", word, first, second);
+}
+
+static gboolean
+get_quantization (const TandemPlaceObject *in, TandemQuantization *quantization)
+{
+  gboolean weights, activations;
+
+  if (!get_word (in, "weights", "float", "int8", &weights) ||
+      !get_word (in, "activations", "float", "int8", &activations))
+    return FALSE;
+  if (activations && !weights)
+    return tandem_place_fail (in, "activations", "is \"int8\", and weights are not");
+  *quantization = activations ? TANDEM_QUANTIZATION_INT8
+      : weights ? TANDEM_QUANTIZATION_WEIGHTS : TANDEM_QUANTIZATION_NONE;
+  return TRUE;
+}
+
 static gboolean
 read_request (Measure *self, const TandemPlaceObject *in)
 {
@@ -328,6 +381,7 @@ read_request (Measure *self, const TandemPlaceObject *in)
   self->seconds = TANDEM_PROFILE_SECONDS;
   if (config == NULL ||
       !tandem_node_get_whole (in, "threads", 1, node->n_threads, 1, &threads) ||
+      !get_quantization (in, &self->quantization) ||
       !tandem_node_get_precision (in, &self->precision) ||
       (tandem_place_has (in, "seconds") &&
        !tandem_place_get_number (in, "seconds", MIN_SECONDS, MAX_SECONDS, &self->seconds)) ||

@@ -27,4 +27,9 @@ void tandem_profile_fit (TandemProfile *self, TandemProfilePart part);
 gboolean tandem_profile_read_seconds (const TandemPlaceObject *in, TandemCost costs[4]);
 TandemProfile *tandem_profile_parse (const TandemPlaceObject *in);
 
+/* work_ends: what other threads of the process do now they will not do when it counts. */
+TandemProfile *tandem_profile_measure_beside (TandemModel *model, TandemPrecision precision,
+                                              guint n_threads, double seconds, gboolean work_ends,
+                                              GCancellable *cancellable, GError **error);
+
 G_END_DECLS

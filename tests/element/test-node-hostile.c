@@ -272,6 +272,18 @@ static const Lie lies[] = {
     "\"code\":\"model\"" },
   { "config-object", { "{\"id\":7,\"request\":\"profile\",\"config\":{}}" }, NULL,
     "request: config: " },
+  { "weights",
+    { "{\"id\":7,\"request\":\"profile\",\"config\":\"{}\",\"weights\":\"int4\"}" }, NULL,
+    "request: weights: " },
+  { "weights-number",
+    { "{\"id\":7,\"request\":\"profile\",\"config\":\"{}\",\"weights\":8}" }, NULL,
+    "request: weights: " },
+  { "activations",
+    { "{\"id\":7,\"request\":\"profile\",\"config\":\"{}\",\"weights\":\"int8\","
+      "\"activations\":\"\"}" }, NULL, "request: activations: " },
+  { "activations-alone",
+    { "{\"id\":7,\"request\":\"profile\",\"config\":\"{}\",\"activations\":\"int8\"}" }, NULL,
+    "and weights are not" },
   { "huge-model",
     { "{\"id\":7,\"request\":\"profile\",\"config\":\"{\\\"model_type\\\":\\\"bert\\\","
       "\\\"num_hidden_layers\\\":24,\\\"hidden_size\\\":65536,\\\"num_attention_heads\\\":64,"

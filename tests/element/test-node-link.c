@@ -87,7 +87,7 @@ test_measure (void)
   info = client_describe (client);
   g_assert_cmpint (info->time, >=, now);
   g_assert_cmpint (info->time, <=, g_get_real_time ());
-  g_assert_cmpstr (info->protocol, ==, "1.1");
+  g_assert_cmpstr (info->protocol, ==, "1.2");
   node_stop (&two);
   node_stop (&one);
 }

@@ -16,13 +16,20 @@ static const char albert[] =
     "\"max_position_embeddings\":64,\"type_vocab_size\":2}";
 
 static TandemProfile *
-measure (TandemNodeClient *client, const char *text, GError **error)
+measure_quantized (TandemNodeClient *client, const char *text, TandemQuantization quantization,
+                   GError **error)
 {
   g_autoptr (GAsyncResult) result = NULL;
 
-  tandem_node_client_profile_async (client, text, TANDEM_PRECISION_F32, 1, 0.1, NULL, on_result,
-                                    &result);
+  tandem_node_client_profile_async (client, text, quantization, TANDEM_PRECISION_F32, 1, 0.1, NULL,
+                                    on_result, &result);
   return tandem_node_client_profile_finish (client, wait_result (&result), error);
+}
+
+static TandemProfile *
+measure (TandemNodeClient *client, const char *text, GError **error)
+{
+  return measure_quantized (client, text, TANDEM_QUANTIZATION_NONE, error);
 }
 
 static void
@@ -70,6 +77,41 @@ test_kept (gconstpointer data)
   node_stop (&node);
 }
 
+/* Each kind of weights is measured, and kept, for itself: an int8 model is another one than that of
+ * floats, and wide enough it is faster where the processor has instructions for it. */
+static void
+test_quantized (void)
+{
+  g_autoptr (TandemNodeClient) client = NULL;
+  TandemProfile *profiles[3];
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GString) edit = g_string_new (config);
+  NodeProcess node = { 0 };
+  guint i;
+
+  g_string_replace (edit, "\"vocab_size\":200", "\"vocab_size\":202", 0);
+  node_start_with (&node, NULL, NULL);
+  client = client_new (&node);
+  for (i = 0; i < G_N_ELEMENTS (profiles); i++) {
+    profiles[i] = measure_quantized (client, edit->str, (TandemQuantization) i, &error);
+    g_assert_no_error (error);
+    check (profiles[i]);
+    g_free (node_wait_event (&node, "measured"));
+  }
+  for (i = 0; i < G_N_ELEMENTS (profiles); i++) {
+    g_autoptr (TandemProfile) again =
+        measure_quantized (client, edit->str, (TandemQuantization) i, &error);
+
+    g_assert_no_error (error);
+    g_assert_cmpfloat (again->costs[TANDEM_PROFILE_LAYER].per_token, ==,
+                       profiles[i]->costs[TANDEM_PROFILE_LAYER].per_token);
+    g_assert_cmpfloat (again->samples[0].seconds, ==, profiles[i]->samples[0].seconds);
+  }
+  for (i = 0; i < G_N_ELEMENTS (profiles); i++)
+    tandem_profile_free (profiles[i]);
+  node_stop (&node);
+}
+
 /* One at a time; who cancels, or dies, makes room. */
 static void
 test_busy (void)
@@ -88,8 +130,8 @@ test_busy (void)
   other = client_new (&node);
   g_string_replace (edit, "\"vocab_size\":200", "\"vocab_size\":201", 0);
   longer = g_string_free (edit, FALSE);
-  tandem_node_client_profile_async (client, longer, TANDEM_PRECISION_F32, 1, 60, cancellable,
-                                    on_result, &result);
+  tandem_node_client_profile_async (client, longer, TANDEM_QUANTIZATION_NONE, TANDEM_PRECISION_F32,
+                                    1, 60, cancellable, on_result, &result);
   /* The requests of two connections: the first one has begun when its node has answered a later
    * one. */
   g_clear_pointer (&profile, tandem_profile_free);
@@ -124,8 +166,8 @@ test_memory (void)
   {
     g_autoptr (GAsyncResult) result = NULL;
 
-    tandem_node_client_profile_async (client, config, TANDEM_PRECISION_F32, 2, 0.1, NULL,
-                                      on_result, &result);
+    tandem_node_client_profile_async (client, config, TANDEM_QUANTIZATION_NONE,
+                                      TANDEM_PRECISION_F32, 2, 0.1, NULL, on_result, &result);
     g_assert_null (tandem_node_client_profile_finish (client, wait_result (&result), &error));
   }
   g_assert_error (error, TANDEM_NODE_ERROR, TANDEM_NODE_ERROR_MEMORY);
@@ -144,6 +186,7 @@ main (int argc, char **argv)
   tandem_init ();
   g_test_add_data_func ("/node/profile/bert", config, test_kept);
   g_test_add_data_func ("/node/profile/albert", albert, test_kept);
+  g_test_add_func ("/node/profile/quantized", test_quantized);
   g_test_add_func ("/node/profile/busy", test_busy);
   g_test_add_func ("/node/profile/memory", test_memory);
   status = g_test_run ();

@@ -65,10 +65,12 @@ def wait_for(condition, what):
 
 
 class Host:
-    """One machine. Its interfaces are eth0 and so on, one for each Ethernet."""
+    """One machine. Its interfaces are eth0 and so on, one for each Ethernet, or have another name
+    in the place of eth."""
 
-    def __init__(self, lan, number, ethernets, ipv6_only):
+    def __init__(self, lan, number, ethernets, ipv6_only, prefix='eth'):
         self.lan = lan
+        self.prefix = prefix
         self.number = number
         self.ethernets = ethernets
         self.ipv6_only = ipv6_only
@@ -83,7 +85,7 @@ class Host:
             self.add_interface(ethernet)
 
     def add_interface(self, ethernet):
-        name, wire = 'eth%d' % ethernet, 'h%de%d' % (self.number, ethernet)
+        name, wire = '%s%d' % (self.prefix, ethernet), 'h%de%d' % (self.number, ethernet)
         ip('link', 'add', name, 'netns', self.namespace, 'type', 'veth', 'peer', 'name', wire,
            'netns', self.lan.switch)
         ip('-n', self.lan.switch, 'link', 'set', wire, 'master', 'br%d' % ethernet, 'up')
@@ -120,7 +122,8 @@ class Host:
         with open(path, 'w', encoding='ascii') as file:
             file.write(AVAHI % ('stage%d' % self.number, yes[not self.ipv6_only],
                                 yes[self.ipv6_only],
-                                ','.join(['lo'] + ['eth%d' % i for i in range(self.ethernets)])))
+                                ','.join(['lo'] + ['%s%d' % (self.prefix, i)
+                                                   for i in range(self.ethernets)])))
         # A /run of its own, where the daemon keeps its process id and its socket.
         self.start('avahi', self.command(
             'unshare', '-m', '--propagation', 'private', 'sh', '-c',
@@ -164,13 +167,14 @@ class Lan:
 
     count = 0
 
-    def __init__(self, hosts, ethernets=1, ipv6_only=False):
+    def __init__(self, hosts, ethernets=1, ipv6_only=False, prefixes=None):
         Lan.count += 1
         self.name = 'tandem-%d-%d' % (os.getpid(), Lan.count)
         self.switch = self.name + '-sw'
         self.n_hosts = hosts
         self.ethernets = ethernets
         self.ipv6_only = ipv6_only
+        self.prefixes = prefixes or hosts * ['eth']
         self.hosts = []
         self.folder = None
 
@@ -185,7 +189,8 @@ class Lan:
                    '0')
                 ip('-n', self.switch, 'link', 'set', bridge, 'up')
             for number in range(1, self.n_hosts + 1):
-                self.hosts.append(Host(self, number, self.ethernets, self.ipv6_only))
+                self.hosts.append(Host(self, number, self.ethernets, self.ipv6_only,
+                                       self.prefixes[number - 1]))
             for host in self.hosts:
                 host.start_bus()
                 host.start_avahi()

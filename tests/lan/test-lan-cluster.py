@@ -196,4 +196,41 @@ def test_two_interfaces():
             assert len(nodes) == 1 and nodes[0]['subject'] == 'attic', nodes
 
 
+@tap.case('link-local')
+def test_link_local():
+    """Nothing but addresses of IPv6 that are valid on one link, where each host calls its interface
+    otherwise: nodes reach each other all the same, when they are measured and when they are the
+    stages of a model."""
+    tap.need_model()
+    with Keys() as keys, Lan(3, ipv6_only=True, prefixes=('eth', 'lan', 'wifi')) as hosts:
+        key = keys.make('home')
+        with Node(hosts[1], '--key', key, '--name=attic') as attic, \
+                Node(hosts[2], '--key', key, '--name=cellar') as cellar:
+            attic.wait('announced')
+            cellar.wait('announced')
+            report = run(hosts[0], 'doctor', '--key', key)
+            seen = {finding['subject']: finding['details'] for finding in report['findings']
+                    if finding['area'] == 'node' and 'details' in finding}
+            assert sorted(seen) == ['attic', 'cellar'], report
+            assert all(node['host'].startswith('fe80::') and node['usable']
+                       for node in seen.values()), seen
+            answer = run(hosts[0], 'plan', tap.MODEL, '--nodes', '--key', key)
+            assert len(answer['devices']) == 3, answer
+            print('# %s' % [node['host'] for node in seen.values()])
+            for first, second in (('attic', 'cellar'), ('cellar', 'attic')):
+                placement = os.path.join(keys.folder, 'placement.json')
+                with open(placement, 'w', encoding='ascii') as file:
+                    json.dump({'stages': [{'device': first, 'layers': '0-0', 'format': 'f32'},
+                                          {'device': second, 'layers': '1-1'}]}, file)
+                result = subprocess.run(
+                    hosts[0].command(TOOL, 'run', '--key', key, '--no-local', '--placement',
+                                     placement, '--json', '--format=csv', tap.MODEL),
+                    env=hosts[0].environment(), input=b'What a wonderful film.\nA dull one.\n',
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=60)
+                assert result.returncode == 0, result.stderr.decode()
+                assert result.stdout.count(b'\n') == 3, result.stdout
+                assert ('0-0 %s, 1-1 %s' % (first, second)).encode() in result.stderr, \
+                    result.stderr
+
+
 tap.run()

@@ -3,6 +3,7 @@
 """tandem run over three hosts with wires of 100 Mbit/s and 1 ms, one host four times slower: whatever
 happens to them, each text has one result, and the same as on one device."""
 
+import json
 import os
 import random
 import signal
@@ -29,11 +30,22 @@ def make_texts(n):
             for _ in range(n)]
 
 
+def make_reviews():
+    """Without an end, about as long as those that people write."""
+    while True:
+        yield ' '.join(''.join(RANDOM.choices('abcdefghij', k=3))
+                       for _ in range(int(RANDOM.lognormvariate(4.1, 0.6)) + 5))
+
+
 class Setting:
     """The LAN with its nodes, a model and what is expected of it."""
 
-    def __init__(self, loss=0, texts=N_TEXTS, shape=('6', '128'), memory=None):
+    def __init__(self, loss=0, texts=N_TEXTS, shape=('6', '128'), memory=None,
+                 shares=(None, None, 0.25), processors=(None, None, None), rate=100):
         self.loss = loss
+        self.rate = rate
+        self.shares = shares
+        self.processors = processors
         self.n_texts = texts
         self.shape = shape
         self.options = [] if memory is None else ['--memory', memory]
@@ -58,11 +70,13 @@ class Setting:
             subprocess.run([TOOL, 'key', 'new', self.key], check=True, stdout=subprocess.DEVNULL)
             self.texts = make_texts(self.n_texts)
             self.expected = self.alone()
-            self.lan = WiredLan(3, ETHERNET, loss=self.loss)
+            self.lan = WiredLan(3, ETHERNET, rate=self.rate, loss=self.loss)
             self.hosts = self.enter(self.lan)
-            slow = self.enter(Slow(0.25))
-            self.nodes = [self.enter(Node(self.hosts[1], self.key, *self.options)),
-                          self.enter(Node(self.hosts[2], self.key, *self.options, slow=slow))]
+            self.slow = [share and self.enter(Slow(share, 'host%d' % number,
+                                                   self.processors[number - 1]))
+                         for number, share in enumerate(self.shares, 1)]
+            self.nodes = [self.enter(Node(host, self.key, *self.options, slow=slow))
+                          for host, slow in zip(self.hosts[1:], self.slow[1:])]
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -82,10 +96,10 @@ class Setting:
         with open(path, encoding='utf-8') as file:
             return file.read().splitlines()[1:]
 
-    def run(self, *options):
+    def run(self, *options, texts=None):
         cache = os.path.join(self.folder, 'cache')
-        run = Run(self.hosts[0], self.key, *options, self.model, cache=cache)
-        run.feed(self.texts)
+        run = Run(self.hosts[0], self.key, *options, self.model, cache=cache, slow=self.slow[0])
+        run.feed(self.texts if texts is None else texts)
         return run
 
     def check(self, run, what, gap=None):
@@ -127,6 +141,48 @@ def test_first_answer():
                     attempt, first, plan['placement']), flush=True)
                 setting.check(run, attempt)
         assert first < 5, first
+
+
+PREDICTED = (
+    ('2 layers of 128', ('2', '128'), 100, None, ['--formats=f32']),
+    ('2 layers of 128, not here', ('2', '128'), 100, None, ['--formats=f32', '--no-local']),
+    ('6 layers of 384', ('6', '384'), 100, None, ['--formats=f32']),
+    ('6 layers of 384, q8', ('6', '384'), 100, None, ['--formats=q8']),
+    ('6 layers of 384, 10 Mbit/s', ('6', '384'), 10, '60M', ['--formats=f32', '--memory=60M']),
+    ('6 layers of 384, 10 Mbit/s, q8', ('6', '384'), 10, '60M', ['--formats=q8', '--memory=60M']),
+)
+
+
+def measure(run, seconds):
+    """Predicted and measured reviews a second, from when it has found its pace; the plan."""
+    run.wait(lambda event: event['event'] == 'plan' and event['measured'] > 0, 120)
+    time.sleep(10)
+    while True:
+        seen = len(run.events)
+        began, first = time.monotonic(), run.count()
+        time.sleep(seconds)
+        rate = (run.count() - first) / (time.monotonic() - began)
+        if not [event for event in run.events[seen:] if event['event'] == 'moved']:
+            break
+    plan = [event for event in run.events if event['event'] == 'plan'][-1]
+    return plan['predicted'], rate, plan['placement']
+
+
+@tap.case('prediction')
+def test_prediction():
+    """Three devices with less than two processors between them, as the planner sees them."""
+    wrong = []
+    for name, shape, rate, memory, options in PREDICTED:
+        with Setting(texts=8, shape=shape, rate=rate, memory=memory,
+                     shares=(0.4, 0.4, 0.1), processors=(0, 1, 1)) as setting, \
+                setting.run(*options, texts=make_reviews()) as run:
+            predicted, measured, placement = measure(run, 20)
+            ratio = predicted / measured
+            print('# %s: predicted %.1f reviews a second, measured %.1f, ratio %.2f: %s' % (
+                name, predicted, measured, ratio, placement), flush=True)
+            if not 0.8 <= ratio <= 1.2:
+                wrong.append(name)
+    assert not wrong, wrong
 
 
 @tap.case('memory')
@@ -186,6 +242,25 @@ def test_paused():
             gap = wait_more(run)
             setting.nodes[number - 2].signal(signal.SIGCONT)
             setting.check(run, 'SIGSTOP of host %d' % number, gap)
+            assert gap < 2, gap
+
+
+@tap.case('slow-not-silent')
+def test_slow():
+    """A device that computes for longer than one may be silent is not left."""
+    with Setting(texts=60, shape=('6', '384'), shares=(None, 0.05, 0.05)) as setting:
+        placement = os.path.join(setting.folder, 'placement.json')
+        with open(placement, 'w', encoding='ascii') as file:
+            json.dump({'stages': [{'device': 'host2', 'layers': '0-2', 'format': 'f32'},
+                                  {'device': 'host3', 'layers': '3-5'}]}, file)
+        with setting.run('--no-local', '--placement', placement) as run:
+            run.wait_cluster()
+            run.wait_results(1)
+            gap = run.longest_pause(len(setting.texts))
+            setting.check(run, 'two slow hosts', gap)
+            moved = [event for event in run.events if event and event['event'] == 'moved']
+            assert [event for event in moved if event['placement'] is not None] == [], moved
+            assert gap > 1, gap
 
 
 @tap.case('link-cut')
@@ -200,6 +275,7 @@ def test_link_cut():
             time.sleep(max(began + 10 - time.monotonic(), 0))
             setting.lan.tell('up %d' % (number - 1))
             setting.check(run, 'the link of host %d cut for 10 s' % number, gap)
+            assert gap < 2, gap
 
 
 @tap.case('loss')

@@ -25,8 +25,9 @@ class WiredLan(lan.Lan):
     def __enter__(self):
         super().__enter__()
         try:
+            # A wire is as fast as it is, whatever the devices do.
             self.ethernet = subprocess.Popen(
-                self.program + [host.namespace for host in self.hosts], stdin=subprocess.PIPE,
+                ['nice', '-n', '-20'] + self.program + [host.namespace for host in self.hosts], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, text=True)
             assert self.ethernet.stdout.readline() == 'ready\n'
             for host in self.hosts:
@@ -60,16 +61,23 @@ class WiredLan(lan.Lan):
 
 
 class Slow:
-    """with Slow(0.25) as slow: processes that are put into it have a quarter of a processor."""
+    """with Slow(0.25) as slow: processes that are put into it have a quarter of a processor, of the
+    one with this number, if any: what they do not use of their share on one processor is late on
+    another."""
 
-    def __init__(self, share, name='slow'):
+    def __init__(self, share, name='slow', processor=None):
         self.share = share
+        self.processor = processor
         self.folder = os.path.join(GROUPS, 'tandem-%d-%s' % (os.getpid(), name))
 
     def __enter__(self):
         os.mkdir(self.folder)
-        self.write('cpu.cfs_period_us', '10000')
-        self.write('cpu.cfs_quota_us', str(int(10000 * self.share)))
+        # A millisecond is the least quota.
+        period = max(10000, int(1000 / self.share))
+        self.write('cpu.cfs_period_us', str(period))
+        self.write('cpu.cfs_quota_us', str(int(period * self.share)))
+        # Nothing but its share is to hold it back, whatever else runs here.
+        self.write('cpu.shares', '65536')
         return self
 
     def write(self, name, text):
@@ -78,6 +86,8 @@ class Slow:
 
     def put(self, pid):
         self.write('cgroup.procs', str(pid))
+        if self.processor is not None:
+            os.sched_setaffinity(pid, [self.processor])
 
     def __exit__(self, *reason):
         for _ in range(100):
@@ -137,7 +147,7 @@ class Node:
 class Run:
     """tandem run on a host, over texts in a file; its events with their times, and its results."""
 
-    def __init__(self, host, key, *options, cache=None):
+    def __init__(self, host, key, *options, cache=None, slow=None):
         handle, self.results = tempfile.mkstemp(prefix='tandem-lan-', suffix='.csv')
         os.close(handle)
         self.began = time.monotonic()
@@ -147,6 +157,8 @@ class Run:
             as_device(host, os.environ['TANDEM_TEST_TOOL'], 'run', '--json', '--key', key,
                          '--format=csv', '--output', self.results, *options),
             env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        if slow is not None:
+            slow.put(self.process.pid)
         self.events = []
         self.other = []
         self.more = threading.Condition()
