@@ -236,3 +236,21 @@ count_entries (const char *path)
     n++;
   return n;
 }
+
+/* What a stage behind a tcpactsrc says that it takes. */
+typedef struct
+{
+  GstCaps *caps;
+  guint last_layer;
+} Answer;
+
+static inline GstPadProbeReturn
+answer_query (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  Answer *answer = data;
+
+  if (!tandem_query_is_accepted (GST_PAD_PROBE_INFO_QUERY (info)))
+    return GST_PAD_PROBE_OK;
+  tandem_query_set_accepted (GST_PAD_PROBE_INFO_QUERY (info), answer->caps, answer->last_layer);
+  return GST_PAD_PROBE_HANDLED;
+}

@@ -129,6 +129,35 @@ wait_result (GAsyncResult **result)
       g_main_context_iteration (NULL, TRUE); \
   } G_STMT_END
 
+/* With TANDEM_TEST_KEY in the environment nodes have a cluster key, "home"; else none. */
+static inline char *
+node_key_path (void)
+{
+  return g_getenv ("TANDEM_TEST_KEY") != NULL ? keys_make ("home", 3600) : NULL;
+}
+
+static inline TandemClusterKey *
+node_load_key (void)
+{
+  g_autofree char *path = node_key_path ();
+  g_autoptr (GError) error = NULL;
+  TandemClusterKey *key = path != NULL ? tandem_cluster_key_load (path, &error) : NULL;
+
+  g_assert_no_error (error);
+  return key;
+}
+
+static inline void
+node_start_keyed (NodeProcess *node)
+{
+  g_autofree char *path = node_key_path ();
+
+  if (path != NULL)
+    node_start_with (node, NULL, "--address=127.0.0.1", "--key", path, NULL);
+  else
+    node_start_with (node, NULL, NULL);
+}
+
 static inline TandemNodeClient *
 client_try (guint port, TandemClusterKey *key, GError **error)
 {

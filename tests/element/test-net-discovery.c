@@ -4,25 +4,9 @@
  * to another one when that one dies. No Avahi daemon is asked: there is no D-Bus here. */
 
 #include "net-harness.h"
+#include "pusher-harness.h"
 
 #include <glib/gstdio.h>
-
-typedef struct
-{
-  GstCaps *caps;
-  guint last_layer;
-} Answer;
-
-static GstPadProbeReturn
-answer_query (GstPad *pad, GstPadProbeInfo *info, gpointer data)
-{
-  Answer *answer = data;
-
-  if (!tandem_query_is_accepted (GST_PAD_PROBE_INFO_QUERY (info)))
-    return GST_PAD_PROBE_OK;
-  tandem_query_set_accepted (GST_PAD_PROBE_INFO_QUERY (info), answer->caps, answer->last_layer);
-  return GST_PAD_PROBE_HANDLED;
-}
 
 static void
 answer_free (gpointer data)
@@ -289,45 +273,13 @@ test_empty_stream (void)
   side_clear (&sink);
 }
 
-typedef struct
-{
-  Side *sink;
-  guint n;
-  int counts[2];                /* atomic: receipts dropped, completed */
-} Pusher;
-
-static void
-count_settled (gboolean completed, gpointer user_data)
-{
-  int *counts = user_data;
-
-  g_atomic_int_inc (&counts[completed ? 1 : 0]);
-}
-
-static gpointer
-push_all (gpointer data)
-{
-  Pusher *pusher = data;
-  guint i;
-
-  for (i = 0; i < pusher->n; i++) {
-    GstBuffer *buffer = numbered_buffer (i, 3);
-    TandemReceipt *receipt = tandem_receipt_new (count_settled, pusher->counts, NULL);
-
-    tandem_batch_meta_add_receipt (tandem_buffer_get_batch_meta (buffer), receipt);
-    tandem_receipt_unref (receipt);
-    g_assert_cmpint (gst_harness_push (pusher->sink->harness, buffer), ==, GST_FLOW_OK);
-  }
-  return push_eos (pusher->sink);
-}
-
 /* The neighbour stops, with micro-batches in its hands that it drops; the next one gets them. Each
  * is consumed once, and each receipt completed once. */
 static void
 test_takeover (void)
 {
   Side first, second, sink;
-  Pusher pusher = { &sink, 50, { 0, 0 } };
+  Pusher pusher = { &sink, 50, NULL, { 0, 0 } };
   g_autofree char *peers = NULL;
   guint port, i;
   GThread *thread;

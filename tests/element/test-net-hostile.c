@@ -4,62 +4,11 @@
  * a proper client is served. */
 
 #include "net-harness.h"
+#include "stranger-harness.h"
 
 #include <errno.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-static GSocket *
-raw_connect (guint port)
-{
-  g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string ("127.0.0.1", port);
-  g_autoptr (GError) error = NULL;
-  GSocket *socket =
-      g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, &error);
-
-  g_assert_no_error (error);
-  g_socket_connect (socket, address, NULL, &error);
-  g_assert_no_error (error);
-  return socket;
-}
-
-/* As much as the peer takes before it hangs up. */
-static gsize
-raw_send (GSocket *socket, gconstpointer data, gsize size)
-{
-  gsize sent = 0;
-
-  while (sent < size) {
-    gssize n = send (g_socket_get_fd (socket), (const guint8 *) data + sent, size - sent,
-                     MSG_NOSIGNAL);
-
-    if (n <= 0)
-      break;
-    sent += n;
-  }
-  return sent;
-}
-
-/* What the peer says until it hangs up; the test ends if it does not within 5 seconds. */
-static GByteArray *
-raw_read_all (GSocket *socket)
-{
-  GByteArray *all = g_byte_array_new ();
-  guint8 data[4096];
-
-  for (;;) {
-    g_autoptr (GError) error = NULL;
-    gssize n;
-
-    g_socket_condition_timed_wait (socket, G_IO_IN, 5 * G_USEC_PER_SEC, NULL, &error);
-    g_assert_no_error (error);
-    n = recv (g_socket_get_fd (socket), data, sizeof data, 0);
-    if (n <= 0)
-      return all;
-    g_byte_array_append (all, data, n);
-  }
-}
 
 /* The ERROR frame at the end of what the peer said. */
 static GError *
@@ -170,9 +119,9 @@ test_http (void)
   g_autoptr (GByteArray) heard = NULL;
 
   hostile_src_new (&src);
-  socket = raw_connect (side_port (&src));
-  raw_send (socket, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27);
-  heard = raw_read_all (socket);
+  socket = stranger_connect (NULL, side_port (&src));
+  stranger_send (socket, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27);
+  heard = stranger_read_all (socket);
   g_assert_cmpuint (heard->len, ==, 0);
   then_serve (&src);
 }
@@ -186,12 +135,12 @@ test_other_version (void)
   g_autoptr (GError) told = NULL;
 
   hostile_src_new (&src);
-  socket = raw_connect (side_port (&src));
+  socket = stranger_connect (NULL, side_port (&src));
   append_hello (hello, 1);
   hello->data[4] = 2;
   seal (hello, 0);
-  raw_send (socket, hello->data, hello->len);
-  heard = raw_read_all (socket);
+  stranger_send (socket, hello->data, hello->len);
+  heard = stranger_read_all (socket);
   told = last_error (heard);
   g_assert_error (told, TANDEM_NET_ERROR, TANDEM_NET_ERROR_VERSION);
   assert_contains (told->message, "version 1 of the wire format; you sent version 2");
@@ -208,14 +157,14 @@ test_byte_at_a_time (void)
   guint i;
 
   hostile_src_new (&src);
-  socket = raw_connect (side_port (&src));
+  socket = stranger_connect (NULL, side_port (&src));
   g_socket_set_option (socket, 6, 1, 1, NULL);
   append_hello (bytes, 1);
   append_caps (bytes);
   append_buffer (bytes, 1, 2);
   tandem_frame_append_eos (bytes, 2);
   for (i = 0; i < bytes->len; i++)
-    g_assert_cmpuint (raw_send (socket, bytes->data + i, 1), ==, 1);
+    g_assert_cmpuint (stranger_send (socket, bytes->data + i, 1), ==, 1);
   consume (gst_harness_pull (src.harness));
   WAIT_UNTIL (GST_PAD_IS_EOS (src.harness->sinkpad));
   assert_no_message (&src, GST_MESSAGE_ERROR);
@@ -234,20 +183,20 @@ test_slow_hello (void)
   guint i;
 
   hostile_src_new (&src);
-  silent = raw_connect (side_port (&src));
-  slow = raw_connect (side_port (&src));
+  silent = stranger_connect (NULL, side_port (&src));
+  slow = stranger_connect (NULL, side_port (&src));
   append_hello (hello, 1);
   begin = g_get_monotonic_time ();
-  for (i = 0; i < 100 && raw_send (slow, hello->data + i, 1) == 1; i++)
+  for (i = 0; i < 100 && stranger_send (slow, hello->data + i, 1) == 1; i++)
     g_usleep (10 * 1000);
   g_assert_cmpuint (i, <, 100);
-  heard = raw_read_all (slow);
-  nothing = raw_read_all (silent);
+  heard = stranger_read_all (slow);
+  nothing = stranger_read_all (silent);
   g_assert_cmpuint (nothing->len, ==, 0);
   g_assert_cmpint (g_get_monotonic_time () - begin, <, 3 * G_USEC_PER_SEC);
 
   g_clear_object (&silent);
-  silent = raw_connect (side_port (&src));
+  silent = stranger_connect (NULL, side_port (&src));
   begin = g_get_monotonic_time ();
   sink_new (&sink, side_port (&src));
   gst_harness_push (sink.harness, numbered_buffer (0, 3));
@@ -267,7 +216,7 @@ test_crowd (void)
 
   hostile_src_new (&src);
   for (i = 0; i < G_N_ELEMENTS (sockets); i++)
-    sockets[i] = raw_connect (side_port (&src));
+    sockets[i] = stranger_connect (NULL, side_port (&src));
   WAIT_UNTIL (count_entries ("/proc/self/fd") < G_N_ELEMENTS (sockets) + 60);
   for (i = 0; i < G_N_ELEMENTS (sockets); i++)
     g_object_unref (sockets[i]);
@@ -286,8 +235,8 @@ test_flood (void)
   hostile_src_new (&src);
   memset (data, 'x', 1 << 20);
   getrusage (RUSAGE_SELF, &before);
-  socket = raw_connect (side_port (&src));
-  for (i = 0; i < 64 && raw_send (socket, data, 1 << 20) == 1 << 20; i++);
+  socket = stranger_connect (NULL, side_port (&src));
+  for (i = 0; i < 64 && stranger_send (socket, data, 1 << 20) == 1 << 20; i++);
   g_assert_cmpuint (i, <, 64);
   getrusage (RUSAGE_SELF, &after);
   g_assert_cmpint (after.ru_maxrss - before.ru_maxrss, <, 16 * 1024);
@@ -305,11 +254,11 @@ test_flood_after_refusal (void)
   gint64 end = g_get_monotonic_time () + 5 * G_USEC_PER_SEC;
 
   hostile_src_new (&src);
-  socket = raw_connect (side_port (&src));
+  socket = stranger_connect (NULL, side_port (&src));
   append_hello (hello, 1);
   hello->data[4] = 9;
-  raw_send (socket, hello->data, hello->len);
-  while (raw_send (socket, data, 1 << 20) == 1 << 20)
+  stranger_send (socket, hello->data, hello->len);
+  while (stranger_send (socket, data, 1 << 20) == 1 << 20)
     g_assert_cmpint (g_get_monotonic_time (), <, end);
   then_serve (&src);
 }
@@ -339,7 +288,7 @@ test_lies (void)
     guint start = 0;
 
     hostile_src_new (&src);
-    socket = raw_connect (side_port (&src));
+    socket = stranger_connect (NULL, side_port (&src));
     append_hello (bytes, 1);
     if (lies[i].before == 1) {
       append_caps (bytes);
@@ -348,9 +297,9 @@ test_lies (void)
     }
     memcpy (bytes->data + start + lies[i].offset, &value, 4);
     seal (bytes, start);
-    raw_send (socket, bytes->data, bytes->len);
+    stranger_send (socket, bytes->data, bytes->len);
     shutdown (g_socket_get_fd (socket), SHUT_WR);
-    heard = raw_read_all (socket);
+    heard = stranger_read_all (socket);
     told = last_error (heard);
     g_test_message ("lie %u: %s", i, told != NULL ? told->message : "no answer");
     g_assert_cmpuint (gst_harness_buffers_received (src.harness), ==, 0);
@@ -372,9 +321,9 @@ test_cut_anywhere (void)
   append_buffer (bytes, 1, 2);
   hostile_src_new (&src);
   for (n = 0; n < bytes->len; n += n < whole ? 7 : 3) {
-    g_autoptr (GSocket) socket = raw_connect (side_port (&src));
+    g_autoptr (GSocket) socket = stranger_connect (NULL, side_port (&src));
 
-    raw_send (socket, bytes->data, n);
+    stranger_send (socket, bytes->data, n);
   }
   then_serve (&src);
 }
@@ -388,12 +337,12 @@ test_stops_in_mid_frame (void)
   g_autoptr (GByteArray) bytes = g_byte_array_new (), heard = NULL;
 
   hostile_src_new (&src);
-  socket = raw_connect (side_port (&src));
+  socket = stranger_connect (NULL, side_port (&src));
   append_hello (bytes, 1);
   append_caps (bytes);
   append_buffer (bytes, 1, 2);
-  raw_send (socket, bytes->data, bytes->len - 5);
-  heard = raw_read_all (socket);
+  stranger_send (socket, bytes->data, bytes->len - 5);
+  heard = stranger_read_all (socket);
   g_assert_cmpuint (heard->len, >, 0);
   then_serve (&src);
 }
@@ -412,13 +361,13 @@ test_beyond_credit (void)
   src_make (&src);
   g_object_set (src.element, "window", 4, "timeout", 300, NULL);
   gst_harness_play (src.harness);
-  socket = raw_connect (side_port (&src));
+  socket = stranger_connect (NULL, side_port (&src));
   append_hello (bytes, 1);
   append_caps (bytes);
   for (i = 1; i <= 6; i++)
     append_buffer (bytes, i, 2);
-  raw_send (socket, bytes->data, bytes->len);
-  heard = raw_read_all (socket);
+  stranger_send (socket, bytes->data, bytes->len);
+  heard = stranger_read_all (socket);
   told = last_error (heard);
   g_assert_error (told, TANDEM_NET_ERROR, TANDEM_NET_ERROR_PROTOCOL);
   g_assert_cmpuint (gst_harness_buffers_received (src.harness), ==, 4);
@@ -437,7 +386,7 @@ test_duplicates (void)
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
 
   hostile_src_new (&src);
-  socket = raw_connect (side_port (&src));
+  socket = stranger_connect (NULL, side_port (&src));
   append_hello (bytes, 1);
   append_caps (bytes);
   append_buffer (bytes, 1, 2);
@@ -446,7 +395,7 @@ test_duplicates (void)
   append_buffer (bytes, 1, 2);
   append_buffer (bytes, 2, 2);
   tandem_frame_append_eos (bytes, 3);
-  raw_send (socket, bytes->data, bytes->len);
+  stranger_send (socket, bytes->data, bytes->len);
   consume (gst_harness_pull (src.harness));
   consume (gst_harness_pull (src.harness));
   WAIT_UNTIL (GST_PAD_IS_EOS (src.harness->sinkpad));
@@ -462,7 +411,7 @@ serve_http (gpointer data)
   GSocket *listener = data;
   g_autoptr (GSocket) socket = g_socket_accept (listener, NULL, NULL);
 
-  raw_send (socket, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+  stranger_send (socket, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
   g_usleep (50 * 1000);
   return NULL;
 }

@@ -4,65 +4,14 @@
  * has the key is served. */
 
 #include "net-harness.h"
+#include "stranger-harness.h"
 
 #include <gnutls/gnutls.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-/* Connects from another address of loopback than neighbours do. */
-static GSocket *
-stranger_connect (guint port)
-{
-  g_autoptr (GSocketAddress) own = g_inet_socket_address_new_from_string ("127.0.0.2", 0);
-  g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string ("127.0.0.1", port);
-  g_autoptr (GError) error = NULL;
-  GSocket *socket =
-      g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, &error);
-
-  g_socket_bind (socket, own, FALSE, &error);
-  g_assert_no_error (error);
-  g_socket_connect (socket, address, NULL, &error);
-  g_assert_no_error (error);
-  return socket;
-}
-
-/* As much as the peer takes before it hangs up. */
-static gsize
-stranger_send (GSocket *socket, gconstpointer data, gsize size)
-{
-  gsize sent = 0;
-
-  while (sent < size) {
-    gssize n = send (g_socket_get_fd (socket), (const guint8 *) data + sent, size - sent,
-                     MSG_NOSIGNAL);
-
-    if (n <= 0)
-      break;
-    sent += n;
-  }
-  return sent;
-}
-
-/* What the peer says until it hangs up; the test ends if it does not within 10 seconds. */
-static GByteArray *
-stranger_read_all (GSocket *socket)
-{
-  GByteArray *all = g_byte_array_new ();
-  guint8 data[4096];
-
-  for (;;) {
-    g_autoptr (GError) error = NULL;
-    gssize n;
-
-    g_socket_condition_timed_wait (socket, G_IO_IN, 10 * G_USEC_PER_SEC, NULL, &error);
-    g_assert_no_error (error);
-    n = recv (g_socket_get_fd (socket), data, sizeof data, 0);
-    if (n <= 0)
-      return all;
-    g_byte_array_append (all, data, n);
-  }
-}
+/* Neighbours come from another address of loopback. */
+#define STRANGER "127.0.0.2"
 
 static gpointer
 shake (gpointer tls)
@@ -145,7 +94,7 @@ test_no_handshake (void)
     g_autoptr (GByteArray) heard = NULL;
 
     src_with_key (&src, 1000);
-    socket = stranger_connect (side_port (&src));
+    socket = stranger_connect (STRANGER, side_port (&src));
     stranger_send (socket, strangers[i].bytes, strangers[i].size);
     heard = stranger_read_all (socket);
     g_assert_cmpuint (heard->len, ==, 0);
@@ -171,7 +120,7 @@ test_half_handshake (void)
     g_autoptr (GByteArray) heard = NULL;
 
     src_with_key (&src, 1000);
-    socket = stranger_connect (side_port (&src));
+    socket = stranger_connect (STRANGER, side_port (&src));
     stranger_send (socket, hello->data, cut);
     stranger_send (socket, garbage, 1 << 20);
     heard = stranger_read_all (socket);
@@ -184,7 +133,7 @@ test_half_handshake (void)
     g_autoptr (GByteArray) heard = NULL;
 
     src_with_key (&src, 1000);
-    socket = stranger_connect (side_port (&src));
+    socket = stranger_connect (STRANGER, side_port (&src));
     stranger_send (socket, hello->data, hello->len);
     if (i == 1)
       stranger_send (socket, garbage, 1 << 20);
@@ -212,7 +161,7 @@ test_max_handshake_bytes (void)
 
   /* The change of cipher that TLS 1.3 has to ignore, again and again. */
   src_with_key (&src, 60000);
-  socket = stranger_connect (side_port (&src));
+  socket = stranger_connect (STRANGER, side_port (&src));
   stranger_send (socket, hello->data, hello->len);
   for (i = 0; i < 1 << 20 && stranger_send (socket, "\x14\x03\x03\x00\x01\x01", 6) == 6; i++);
   g_assert_cmpuint (i, <, 1 << 20);
@@ -248,7 +197,7 @@ test_crowd (void)
   src_with_key (&src, 600000);
   threads = count_entries ("/proc/self/task");
   for (i = 0; i < G_N_ELEMENTS (sockets); i++) {
-    sockets[i] = stranger_connect (side_port (&src));
+    sockets[i] = stranger_connect (STRANGER, side_port (&src));
     if (i % 3 > 0)
       stranger_send (sockets[i], hello->data, i % 3 == 1 ? hello->len : hello->len / 2);
   }
@@ -282,7 +231,7 @@ test_stop_in_crowd (void)
 
   src_with_key (&src, 600000);
   for (i = 0; i < G_N_ELEMENTS (sockets); i++) {
-    sockets[i] = stranger_connect (side_port (&src));
+    sockets[i] = stranger_connect (STRANGER, side_port (&src));
     stranger_send (sockets[i], hello->data, hello->len);
   }
   /* Some handshakes are in the middle; others wait for them. */
@@ -297,7 +246,7 @@ test_stop_in_crowd (void)
 static int
 gnutls_client (guint port, const char *priorities, const char *key)
 {
-  g_autoptr (GSocket) socket = stranger_connect (port);
+  g_autoptr (GSocket) socket = stranger_connect (STRANGER, port);
   gnutls_certificate_credentials_t credentials;
   gnutls_session_t session;
   guint8 byte;

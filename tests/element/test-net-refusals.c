@@ -62,23 +62,6 @@ test_insecure (void)
   side_clear (&src);
 }
 
-typedef struct
-{
-  GstCaps *caps;
-  guint last_layer;
-} Answer;
-
-static GstPadProbeReturn
-answer_query (GstPad *pad, GstPadProbeInfo *info, gpointer data)
-{
-  Answer *answer = data;
-
-  if (!tandem_query_is_accepted (GST_PAD_PROBE_INFO_QUERY (info)))
-    return GST_PAD_PROBE_OK;
-  tandem_query_set_accepted (GST_PAD_PROBE_INFO_QUERY (info), answer->caps, answer->last_layer);
-  return GST_PAD_PROBE_HANDLED;
-}
-
 /* Both sides show why they do not go together. */
 static void
 check_refusal (gboolean keep_listening, const char *taken, guint last_layer, guint layer,

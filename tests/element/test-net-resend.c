@@ -4,6 +4,7 @@
  * it. Every micro-batch has to arrive once, in order. */
 
 #include "net-harness.h"
+#include "pusher-harness.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -143,42 +144,10 @@ relay_stop (Relay *relay)
   g_rand_free (relay->rand);
 }
 
-typedef struct
-{
-  Side *sink;
-  guint n;
-  int counts[2];                /* atomic: receipts dropped, completed */
-} Pusher;
-
-static void
-count_settled (gboolean completed, gpointer user_data)
-{
-  int *counts = user_data;
-
-  g_atomic_int_inc (&counts[completed ? 1 : 0]);
-}
-
 static guint
 rows_of (guint i)
 {
   return 1 + i * 37 % 90;
-}
-
-static gpointer
-push_all (gpointer data)
-{
-  Pusher *pusher = data;
-  guint i;
-
-  for (i = 0; i < pusher->n; i++) {
-    GstBuffer *buffer = numbered_buffer (i, rows_of (i));
-    TandemReceipt *receipt = tandem_receipt_new (count_settled, pusher->counts, NULL);
-
-    tandem_batch_meta_add_receipt (tandem_buffer_get_batch_meta (buffer), receipt);
-    tandem_receipt_unref (receipt);
-    g_assert_cmpint (gst_harness_push (pusher->sink->harness, buffer), ==, GST_FLOW_OK);
-  }
-  return push_eos (pusher->sink);
 }
 
 static void
@@ -186,7 +155,7 @@ run_through_relay (guint n, guint cuts, guint max_bytes, gboolean spoil, guint h
 {
   Side src, sink;
   Relay relay;
-  Pusher pusher = { &sink, n, { 0, 0 } };
+  Pusher pusher = { &sink, n, rows_of, { 0, 0 } };
   GQueue held = G_QUEUE_INIT;
   GThread *thread;
   guint i;

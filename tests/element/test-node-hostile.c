@@ -23,28 +23,15 @@ load_key (const char *name)
   return key;
 }
 
-static void
-start (NodeProcess *node)
-{
-  g_autofree char *path = keys_make ("home", 3600);
-
-  if (g_getenv ("TANDEM_TEST_KEY") != NULL)
-    node_start_with (node, NULL, "--address=127.0.0.1", "--key", path, NULL);
-  else
-    node_start_with (node, NULL, NULL);
-}
-
 /* Who has the key is served, though not always at once: the crowd has the same address. */
 static TandemNodeClient *
 connect_friend (NodeProcess *node)
 {
   gint64 end = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
-  g_autoptr (TandemClusterKey) key = NULL;
+  g_autoptr (TandemClusterKey) key = node_load_key ();
   g_autoptr (GError) error = NULL;
   TandemNodeClient *client;
 
-  if (g_getenv ("TANDEM_TEST_KEY") != NULL)
-    key = load_key ("home");
   do {
     g_clear_error (&error);
     client = client_try (node->port, key, &error);
@@ -171,7 +158,7 @@ test_crowd (void)
   guint files, most = 0, n = get_n_hostile (), i;
   guint64 memory;
 
-  start (&node);
+  node_start_keyed (&node);
   before = connect_friend (&node);
   files = count_files (&node);
   memory = get_memory (&node);
@@ -321,7 +308,7 @@ test_lie (gconstpointer data)
   NodeProcess node = { 0 };
   guint i;
 
-  start (&node);
+  node_start_keyed (&node);
   connection = connect_raw (node.port);
   send_raw (connection, PREAMBLE, sizeof PREAMBLE - 1);
   for (i = 0; i < G_N_ELEMENTS (lie->messages) && lie->messages[i] != NULL; i++) {

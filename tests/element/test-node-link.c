@@ -35,29 +35,13 @@ check (const TandemNetworkLink *link)
   g_assert_cmpfloat (link->delay, <, 1);
 }
 
-static void
-start (NodeProcess *node)
-{
-  g_autofree char *path = keys_make ("home", 3600);
-
-  if (g_getenv ("TANDEM_TEST_KEY") != NULL)
-    node_start_with (node, NULL, "--address=127.0.0.1", "--key", path, NULL);
-  else
-    node_start_with (node, NULL, NULL);
-}
-
 static TandemNodeClient *
 connect_node (NodeProcess *node)
 {
-  g_autofree char *path = keys_make ("home", 3600);
-  g_autoptr (TandemClusterKey) key = NULL;
+  g_autoptr (TandemClusterKey) key = node_load_key ();
   g_autoptr (GError) error = NULL;
-  TandemNodeClient *client;
+  TandemNodeClient *client = client_try (node->port, key, &error);
 
-  if (g_getenv ("TANDEM_TEST_KEY") != NULL)
-    key = tandem_cluster_key_load (path, &error);
-  g_assert_no_error (error);
-  client = client_try (node->port, key, &error);
   g_assert_no_error (error);
   return client;
 }
@@ -73,8 +57,8 @@ test_measure (void)
   TandemNetworkLink out, in;
   gint64 now = g_get_real_time ();
 
-  start (&one);
-  start (&two);
+  node_start_keyed (&one);
+  node_start_keyed (&two);
   client = connect_node (&one);
   measure_link (client, &out, &in, &error);
   g_assert_no_error (error);
@@ -102,8 +86,8 @@ test_unreachable (void)
   TandemNetworkLink out, in;
   guint port;
 
-  start (&one);
-  start (&two);
+  node_start_keyed (&one);
+  node_start_keyed (&two);
   port = two.port;
   node_stop (&two);
   client = connect_node (&one);
@@ -162,7 +146,7 @@ test_cancelled (void)
   TandemNetworkLink out, in;
   guint i;
 
-  start (&node);
+  node_start_keyed (&node);
   client = connect_node (&node);
   other = connect_node (&node);
   for (i = 0; i < 20; i++) {
@@ -214,7 +198,7 @@ test_reach (void)
   NodeProcess node = { 0 };
   guint port;
 
-  start (&node);
+  node_start_keyed (&node);
   client = connect_node (&node);
   port = g_socket_listener_add_any_inet_port (listener, NULL, &error);
   g_assert_no_error (error);

@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import tempfile
 
+import made_up
 import tap
 
 TOOL = os.environ['TANDEM_TEST_TOOL']
 FOLDER = tempfile.mkdtemp(prefix='tandem-fit-')
-WORDS = [a + b + c for a in 'bdfgklmnprst' for b in 'aeiou' for c in 'nrs']
+WORDS = made_up.WORDS
 
 
 def path(*names):
@@ -27,19 +28,12 @@ def write(name, text):
     return path(name)
 
 
-def make_text(chance, label):
-    words = [chance.choice(WORDS[16:]) for _ in range(chance.randint(3, 20))]
-    for _ in range(3):
-        words.insert(chance.randint(0, len(words)), chance.choice(WORDS[8 * label:][:8]))
-    return ' '.join(words)
-
-
 def make_rows(n, seed):
     """Labels and texts."""
     chance = random.Random(seed)
     for _ in range(n):
         label = int(chance.random() < 0.5)
-        yield label, make_text(chance, label)
+        yield label, made_up.make_text(chance, label, 3)
 
 
 def write_tsv(name, rows):

@@ -14,11 +14,12 @@ import tempfile
 import time
 import xml.etree.ElementTree
 
+import made_up
 import tap
 
 TOOL = os.environ['TANDEM_TEST_TOOL']
 FOLDER = tempfile.mkdtemp(prefix='tandem-train-')
-WORDS = [a + b + c for a in 'bdfgklmnprst' for b in 'aeiou' for c in 'nrs']
+WORDS = made_up.WORDS
 TIMEOUT = 300
 
 
@@ -42,10 +43,7 @@ def make_reviews(n, seed):
     chance = random.Random(seed)
     for _ in range(n):
         label = chance.random() < 0.5
-        words = [chance.choice(WORDS[16:]) for _ in range(chance.randint(3, 20))]
-        for _ in range(3):
-            words.insert(chance.randint(0, len(words)), chance.choice(WORDS[8 * label:][:8]))
-        yield label, ' '.join(words)
+        yield label, made_up.make_text(chance, label, 3)
 
 
 def write_csv(name, n, seed):

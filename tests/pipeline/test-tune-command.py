@@ -13,11 +13,11 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree
 
+import made_up
 import tap
 
 TOOL = os.environ['TANDEM_TEST_TOOL']
 FOLDER = tempfile.mkdtemp(prefix='tandem-tune-')
-WORDS = [a + b + c for a in 'bdfgklmnprst' for b in 'aeiou' for c in 'nrs']
 
 
 def path(*names):
@@ -30,19 +30,12 @@ def write(name, text):
     return path(name)
 
 
-def make_text(chance, label):
-    words = [chance.choice(WORDS[16:]) for _ in range(chance.randint(3, 20))]
-    for _ in range(2):
-        words.insert(chance.randint(0, len(words)), chance.choice(WORDS[8 * label:][:8]))
-    return ' '.join(words)
-
-
 def make_tsv(name, n, seed):
     chance = random.Random(seed)
     rows = []
     for _ in range(n):
         label = int(chance.random() < 0.5)
-        rows.append('%s\t%s\n' % (('neg', 'pos')[label], make_text(chance, label)))
+        rows.append('%s\t%s\n' % (('neg', 'pos')[label], made_up.make_text(chance, label, 2)))
     return write(name, ''.join(rows))
 
 
