@@ -146,7 +146,7 @@ def test_front():
     for one in front:
         for other in front:
             assert one == other or one[0] < other[0] or one[1] < other[1], front
-    for name in ('convergence.svg', 'importance.svg', 'front.svg'):
+    for name in ('convergence.svg', 'importance.svg', 'parallel.svg', 'front.svg'):
         assert xml.etree.ElementTree.parse(path('front', name)).getroot().tag.endswith('svg'), name
     assert 'column-4' in result['search']['best']['parameters'], result
     assert result['baseline']['evaluations'] == 30, result
