@@ -59,8 +59,6 @@ find_fault (TuneOptions *self)
     return _("--split is for --model bert");
   if (self->weights && !g_str_equal (self->model, "ann") && !g_str_equal (self->model, "cnn"))
     return _("--weights is for --model ann or cnn");
-  if (self->weights && self->resume)
-    return _("--weights keeps no state to --resume from");
   if (self->weights && (self->space != NULL || self->select_columns || self->rungs != 1))
     return _("--weights searches no --space, no --select-columns and no --rungs");
   if (!(self->bound > 0.0 && self->bound <= 1e6))

@@ -18,6 +18,7 @@ static gboolean
 prepare_output (const TuneOptions *options, GError **error)
 {
   g_autofree char *state = g_build_filename (options->output, "search.json", NULL);
+  g_autofree char *fold = g_build_filename (options->output, "search-0.json", NULL);
   g_autofree char *result = g_build_filename (options->output, TUNE_RESULT_FILE, NULL);
 
   if (g_mkdir_with_parents (options->output, 0777) != 0) {
@@ -29,7 +30,8 @@ prepare_output (const TuneOptions *options, GError **error)
   }
   if (options->resume)
     return TRUE;
-  if (g_file_test (state, G_FILE_TEST_EXISTS) || g_file_test (result, G_FILE_TEST_EXISTS)) {
+  if (g_file_test (state, G_FILE_TEST_EXISTS) || g_file_test (fold, G_FILE_TEST_EXISTS) ||
+      g_file_test (result, G_FILE_TEST_EXISTS)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS,
                  _("%s holds a search; --resume goes on with it, or give another folder"),
                  options->output);

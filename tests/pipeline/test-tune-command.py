@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import xml.etree.ElementTree
 
 import tap
@@ -85,6 +86,10 @@ def read_result(folder):
 def read_log(folder, name='search.jsonl'):
     with open(path(folder, name), encoding='utf-8') as file:
         return [json.loads(line) for line in file]
+
+
+def get_size(*names):
+    return os.path.getsize(path(*names)) if os.path.exists(path(*names)) else 0
 
 
 def forget_time(lines):
@@ -193,6 +198,43 @@ def test_resume():
     assert status == 2 and '--seed=7' in errors, errors
     status, _, errors = run(*args, path('whole'))
     assert status == 1 and '--resume' in errors, errors
+
+
+@tap.case('a search for weights goes on after it was killed')
+def test_resume_weights():
+    table = ['--table', TABLE, '--folds', '3', '--algorithm', 'pso-cs', '--evaluations', '1500',
+             '--set', 'hidden-1=5', '--baseline']
+    # A gradient for each candidate is a part of the state.
+    words = ['--data', DATA, '--algorithm', 'pso-adam', '--evaluations', '2500', '--set',
+             'hidden-1=0', '--set', 'max-features=60', '--set', 'ngrams=1']
+    for kind, args, states in (('table', table, ('search-0.json', 'search-1.json')),
+                               ('words', words, ('search.json',))):
+        args = ['tune', '--model', 'ann', '--weights', *args, '--output']
+        run_well(*args, path(kind + '-whole'))
+        expected = read_result(kind + '-whole')
+        for state, number in zip(states, (signal.SIGKILL, signal.SIGINT)):
+            name = '%s-%d' % (kind, number)
+            process = subprocess.Popen([TOOL, *args, path(name)], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE)
+            while get_size(name, state) < 20000 and process.poll() is None:
+                time.sleep(0.001)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode != 0, (name, errors)
+            assert not os.path.exists(path(name, 'result.json')), name
+            status, _, errors = run(*args, path(name))
+            assert status == 1 and '--resume' in errors, (name, errors)
+            run_well('tune', '--resume', '--output', path(name))
+            result = read_result(name)
+            for one in (expected, result):
+                for search in one['held-out-searches'] + one.get('baseline-searches', []):
+                    search.pop('seconds', None)
+            assert result == expected, name
+            assert not any(os.path.exists(path(name, file)) for file in states), name
+            assert 'finished' in run_well('tune', '--resume', '--output', path(name))
+    with open(path('words-whole', 'model.classifier'), 'rb') as one, \
+            open(path('words-9', 'model.classifier'), 'rb') as other:
+        assert one.read() == other.read()
 
 
 @tap.case('a transformer, with its stages')
