@@ -9,8 +9,34 @@
 #include <glib/gstdio.h>
 
 #include "tandem-command.h"
+#include "tandem-train-model.h"
 #include "tandem-tune-command.h"
 #include "tandem-tune-result.h"
+
+/* What is only needed in the end is to be there, so that no search is for nothing. */
+static gboolean
+check_end (const TuneOptions *options, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (TandemModel) model = NULL;
+  g_autoptr (GPtrArray) stages = NULL;
+  guint i;
+
+  for (i = 0; options->test != NULL && options->test[i] != NULL; i++) {
+    if (g_file_test (options->test[i], G_FILE_TEST_EXISTS))
+      continue;
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("--test: there is no %s"),
+                 options->test[i]);
+    return FALSE;
+  }
+  if (options->split == NULL)
+    return TRUE;
+  model = tandem_model_open (options->from, cancellable, error);
+  if (model == NULL)
+    return FALSE;
+  stages = train_parse_stages ("split", options->split, tandem_model_get_config (model)->n_layers,
+                               error);
+  return stages != NULL;
+}
 
 /* A folder that holds nothing of another search, unless that is to go on. One that came to no
  * candidate is none. */
@@ -58,7 +84,7 @@ search (char **args, TuneMpi *mpi)
   if (options.weights && mpi != NULL && mpi->n_ranks > 1)
     return tandem_command_usage (_("--weights evaluates in one process: it needs no mpirun"));
   cancellable = tandem_command_catch_signals ();
-  if (!prepare_output (&options, &error))
+  if (!check_end (&options, cancellable, &error) || !prepare_output (&options, &error))
     ok = FALSE;
   else if (options.weights)
     ok = tune_run_weights (&options, cancellable, &error);

@@ -249,6 +249,32 @@ def test_bert():
         assert os.path.exists(path('bert', name)), name
 
 
+@tap.case('an ALBERT, with its stages')
+def test_albert():
+    write('vocab.txt', '\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + WORDS) + '\n')
+    write('albert.json', json.dumps({
+        'model_type': 'albert', 'num_hidden_layers': 2, 'num_hidden_groups': 1,
+        'inner_group_num': 1, 'embedding_size': 8, 'hidden_size': 16, 'num_attention_heads': 2,
+        'intermediate_size': 32, 'vocab_size': len(WORDS) + 5, 'max_position_embeddings': 40,
+        'type_vocab_size': 2, 'hidden_act': 'gelu_new', 'layer_norm_eps': 1e-12,
+        'hidden_dropout_prob': 0, 'attention_probs_dropout_prob': 0,
+        'classifier_dropout_prob': 0.1}))
+    data = make_tsv('albert.tsv', 120, 7)
+    status, out, errors = run('train', '--init', 'random', '--config', path('albert.json'),
+                              '--vocab', path('vocab.txt'), '--data', data, '--max-length', '24',
+                              '--epochs', '1', '--output', path('albert'))
+    assert status == 0, (out, errors)
+    run_well('tune', '--model', 'bert', '--from', path('albert'), '--data', data, '--holdout',
+             '0.2', '--space', 'learning-rate=log(1e-3,2e-2)', '--set', 'epochs=8', '--set',
+             'batch-size=8', '--set', 'max-length=24', '--evaluations', '3', '--split', '0-0,1-',
+             '--output', path('albert-tuned'))
+    assert read_result('albert-tuned')['search']['best']['values'][0] < 0.2
+    with open(path('albert-tuned', 'model', 'config.json'), encoding='utf-8') as file:
+        assert json.load(file)['model_type'] == 'albert'
+    for layers in ('0-0', '1-1'):
+        assert os.path.exists(path('albert-tuned', 'model-layers-%s.safetensors' % layers))
+
+
 @tap.case('documented commands')
 def test_documented():
     with open(os.path.join(tap.ROOT, 'docs', 'tuning.md'), encoding='utf-8') as file:
@@ -293,6 +319,15 @@ def test_wrong():
             (['--model', 'svm', '--data', DATA, '--set', 'cost=-1'], 1, 'cost'),
             (['--model', 'svm', '--data', DATA, '--space', 'cost=log(1,'], 1, 'line 1'),
             (['--model', 'svm', '--data', DATA, '--space', 'colour={red,blue}'], 1, 'colour'),
+            (['--model', 'svm', '--data', DATA, '--space', 'absent.space'], 1, 'no such file'),
+            (['--model', 'svm', '--table', TABLE, '--space', 'kernel={rbf,rbff}'], 1, 'rbff'),
+            (['--model', 'svm', '--table', TABLE, '--space', 'cost=log(1e-30,1)'], 1, 'e-30'),
+            (['--model', 'svm', '--table', TABLE, '--test', TEST], 2, '--test'),
+            (['--model', 'svm', '--data', DATA, '--test', path('absent')], 1, 'absent'),
+            (['--model', 'svm', '--table', TABLE, '--space', 'column-9=integer(0,1)'], 1,
+             'column-9'),
+            (['--model', 'svm', '--table', write('semicolon.csv', 'x;y\n1;a\n2;b\n')], 1,
+             'commas'),
             (['--model', 'svm', '--table', bad], 1, 'line 5'),
             (['--model', 'svm', '--table', TABLE, '--class', 'none'], 1, 'none'),
             (['--model', 'svm', '--data', path('absent.tsv')], 1, 'absent.tsv')]:
