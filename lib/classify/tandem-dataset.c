@@ -286,7 +286,12 @@ tandem_dataset_new_table (TandemDataTable *table, const char *class_column,
     return NULL;
   for (i = 0; i < n_columns; i++)
     width += used[i] ? get_column_width (table, i) : 0;
-  if (width < 1 || width > MAX_NUMBERS / n_rows) {
+  if (width < 1) {
+    g_set_error_literal (error, TANDEM_CLASSIFY_ERROR, TANDEM_CLASSIFY_ERROR_DATA,
+                         "there is no column but that of the class; CSV has commas between columns");
+    return NULL;
+  }
+  if (width > MAX_NUMBERS / n_rows) {
     g_set_error (error, TANDEM_CLASSIFY_ERROR, TANDEM_CLASSIFY_ERROR_DATA,
                  "%u rows of %" G_GSIZE_FORMAT " numbers; 1 to %d numbers are taken", n_rows, width,
                  MAX_NUMBERS);

@@ -11,13 +11,14 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "evolve/tandem-importance.h"
 #include "base/tandem-plot-private.h"
+#include "evolve/tandem-importance.h"
+#include "evolve/tandem-search-picture-private.h"
 
-#define WIDTH 860.0
-#define LEFT 92.0
+#define WIDTH TANDEM_SEARCH_PICTURE_WIDTH
+#define LEFT TANDEM_SEARCH_PICTURE_LEFT
 #define RIGHT 28.0
-#define TOP 62.0
+#define TOP TANDEM_SEARCH_PICTURE_TOP
 #define BOTTOM 58.0
 #define HEIGHT 340.0
 
@@ -26,8 +27,6 @@
 #define BAR 22.0
 #define NAMES 190.0
 
-/* Values that differ by more than this are shown by their logarithm. */
-#define LOG_RATIO 1e3
 /* As many points of a curve as the panel has columns. */
 #define MAX_POINTS 720
 
@@ -37,8 +36,6 @@ static const TandemPlotColor colors[TANDEM_CONVERGENCE_MAX_SERIES] = {
 };
 static const TandemPlotColor pale = { 0.70, 0.73, 0.77 };
 
-typedef void (*Draw) (cairo_t *cr, gpointer data);
-
 static cairo_status_t
 append (void *closure, const unsigned char *bytes, unsigned int length)
 {
@@ -46,12 +43,12 @@ append (void *closure, const unsigned char *bytes, unsigned int length)
   return CAIRO_STATUS_SUCCESS;
 }
 
-static gboolean
-write_picture (double height, Draw draw, gpointer data, const char *title, const char *path,
-               GError **error)
+gboolean
+tandem_search_picture_write (double width, double height, TandemSearchPictureDraw draw,
+                             gpointer data, const char *title, const char *path, GError **error)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  cairo_surface_t *surface = cairo_svg_surface_create_for_stream (append, bytes, WIDTH, height);
+  cairo_surface_t *surface = cairo_svg_surface_create_for_stream (append, bytes, width, height);
   cairo_t *cr = cairo_create (surface);
   cairo_status_t status;
 
@@ -73,8 +70,8 @@ write_picture (double height, Draw draw, gpointer data, const char *title, const
                                    G_FILE_SET_CONTENTS_CONSISTENT, 0666, error);
 }
 
-static gboolean
-fail_empty (const char *path, GError **error)
+gboolean
+tandem_search_picture_fail_empty (const char *path, GError **error)
 {
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                "%s: there is no finite value that a picture could show", path);
@@ -184,7 +181,7 @@ convergence_init (Convergence *self)
       self->last = MAX (self->last, curve->x[k]);
     }
   }
-  self->by_logarithm = self->least > 0 && self->most > LOG_RATIO * self->least;
+  self->by_logarithm = self->least > 0 && self->most > TANDEM_SEARCH_PICTURE_LOG_RATIO * self->least;
   for (i = 0; self->by_logarithm && i < self->n_series; i++) {
     take_logarithms (self->curves[i].low, self->curves[i].n);
     take_logarithms (self->curves[i].middle, self->curves[i].n);
@@ -264,8 +261,9 @@ tandem_convergence_write (const char *title, const TandemConvergenceSeries *seri
 
   convergence_init (&data);
   written = data.last > 0
-      ? write_picture (TOP + HEIGHT + BOTTOM, draw_convergence, &data, title, path, error)
-      : fail_empty (path, error);
+      ? tandem_search_picture_write (WIDTH, TOP + HEIGHT + BOTTOM, draw_convergence, &data, title,
+                                     path, error)
+      : tandem_search_picture_fail_empty (path, error);
   for (i = 0; i < n_series; i++)
     curve_clear (&data.curves[i]);
   return written;
@@ -377,8 +375,10 @@ tandem_front_write (TandemOptimizer *optimizer, const char *title, const char *f
     tandem_optimizer_get_outcome (optimizer, front[i], &outcome, NULL);
     add_point (&data, 1, &outcome);
   }
-  written = n > 0 ? write_picture (TOP + HEIGHT + BOTTOM, draw_front, &data, title, path, error)
-                  : fail_empty (path, error);
+  written = n > 0
+      ? tandem_search_picture_write (WIDTH, TOP + HEIGHT + BOTTOM, draw_front, &data, title, path,
+                                     error)
+      : tandem_search_picture_fail_empty (path, error);
   for (i = 0; i < 2; i++) {
     g_array_unref (data.x[i]);
     g_array_unref (data.y[i]);
@@ -449,7 +449,7 @@ tandem_importance_write (TandemOptimizer *optimizer, const char *title, const ch
   g_return_val_if_fail (TANDEM_IS_OPTIMIZER (optimizer) && path != NULL, FALSE);
 
   if (!tandem_optimizer_get_best (optimizer, NULL, NULL))
-    return fail_empty (path, error);
+    return tandem_search_picture_fail_empty (path, error);
   importance = tandem_optimizer_get_importance (optimizer, &n);
   for (i = 0; i < n; i++) {
     Bar bar = { tandem_search_space_get_name (tandem_optimizer_get_space (optimizer), i),
@@ -459,5 +459,6 @@ tandem_importance_write (TandemOptimizer *optimizer, const char *title, const ch
   }
   g_array_sort (bars, compare_bars);
   g_array_set_size (bars, MIN (bars->len, MAX_BARS));
-  return write_picture (TOP + bars->len * BAR + 20.0, draw_bars, bars, title, path, error);
+  return tandem_search_picture_write (WIDTH, TOP + bars->len * BAR + 20.0, draw_bars, bars, title,
+                                      path, error);
 }

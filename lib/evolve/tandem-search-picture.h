@@ -44,4 +44,8 @@ TANDEM_API
 gboolean tandem_importance_write (TandemOptimizer *optimizer, const char *title, const char *path,
                                   GError **error);
 
+TANDEM_API
+gboolean tandem_parallel_write (TandemOptimizer *optimizer, const char *title, const char *value,
+                                const char *path, GError **error);
+
 G_END_DECLS

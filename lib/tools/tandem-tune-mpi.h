@@ -54,7 +54,8 @@ typedef void (*TuneMpiFunc) (guint rank, guint kind, const char *text, gsize siz
  * @func. */
 GSource *tune_mpi_watch (const TandemMpi *mpi, TuneMpiFunc func, gpointer data);
 
-/* The number that a text begins with and, behind a space, the rest of it; NULL where it does not. */
+/* Returns what is behind the number that a text begins with, and a space; NULL where it does not
+ * begin so. */
 const char *tune_mpi_split (const char *text, guint64 *number);
 
 /* All other ranks: evaluate what rank 0 asks for until it ends. Returns an exit status. */

@@ -232,11 +232,17 @@ tune_objective_make_space (TuneObjective *self, GError **error)
   g_autoptr (TandemSearchSpace) space = NULL;
   guint i;
 
-  if (options->space != NULL && g_file_test (options->space, G_FILE_TEST_EXISTS))
+  if (options->space != NULL && g_file_test (options->space, G_FILE_TEST_EXISTS)) {
     space = tandem_search_space_new_from_file (options->space, error);
-  else
+  } else if (options->space != NULL && strchr (options->space, '=') == NULL) {
+    g_set_error (error, TANDEM_EVOLVE_ERROR, TANDEM_EVOLVE_ERROR_SPACE,
+                 _("--space=%s: there is no such file, and as text it would be NAME=RANGE, as "
+                   "cost=log(0.01,100)"), options->space);
+  } else {
     space = tandem_search_space_new_from_text (options->space != NULL ? options->space
                                                : get_usual_space (options), error);
+    g_prefix_error_literal (error, "--space, ");
+  }
   if (space == NULL)
     return NULL;
   for (i = 0; options->select_columns && i < tandem_dataset_get_width (self->data); i++) {
@@ -248,6 +254,51 @@ tune_objective_make_space (TuneObjective *self, GError **error)
   return g_steal_pointer (&space);
 }
 
+/* Whether the model takes the ends of a parameter's range, or each of its categories. */
+static gboolean
+check_values (TandemClassifier *classifier, TandemSearchSpace *space, guint index, GError **error)
+{
+  const gboolean is_categorical =
+      tandem_search_space_get_kind (space, index) == TANDEM_PARAMETER_KIND_CATEGORICAL;
+  const guint64 n = is_categorical ? tandem_search_space_get_n_values (space, index) : 2;
+  const guint n_parameters = tandem_search_space_get_n_parameters (space);
+  g_autofree double *point = g_new (double, n_parameters);
+  guint64 i;
+  guint k;
+
+  for (k = 0; k < n_parameters; k++)
+    point[k] = 0.5;
+  for (i = 0; i < n; i++) {
+    g_autoptr (TandemParameterSet) candidate = NULL;
+    char number[G_ASCII_DTOSTR_BUF_SIZE];
+
+    point[index] = is_categorical ? (i + 0.5) / n : (double) i;
+    candidate = tandem_parameter_set_new_from_point (space, point);
+    if (!tandem_parameter_set_has (candidate, index))
+      continue;
+    if (!tandem_classifier_set_option (
+          classifier, tandem_search_space_get_name (space, index),
+          is_categorical ? tandem_parameter_set_get_text (candidate, index)
+          : g_ascii_dtostr (number, sizeof number,
+                            tandem_parameter_set_get_number (candidate, index)), error)) {
+      g_prefix_error_literal (error, _("the space has values that are not taken: "));
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* "column-3" of a table that has as many. */
+static gboolean
+is_column (TuneObjective *self, const char *name)
+{
+  guint64 number;
+
+  return self->options->table != NULL && g_str_has_prefix (name, "column-") &&
+      g_ascii_string_to_unsigned (name + strlen ("column-"), 10, 1,
+                                  tandem_dataset_get_width (self->data), &number, NULL);
+}
+
 gboolean
 tune_objective_check_space (TuneObjective *self, TandemSearchSpace *space, GError **error)
 {
@@ -257,9 +308,13 @@ tune_objective_check_space (TuneObjective *self, TandemSearchSpace *space, GErro
   for (i = 0; classifier != NULL && i < tandem_search_space_get_n_parameters (space); i++) {
     const char *name = tandem_search_space_get_name (space, i);
 
-    if (g_object_class_find_property (G_OBJECT_GET_CLASS (classifier), name) != NULL ||
-        (self->options->table != NULL && g_str_has_prefix (name, "column-")))
+    if (is_column (self, name))
       continue;
+    if (g_object_class_find_property (G_OBJECT_GET_CLASS (classifier), name) != NULL) {
+      if (!check_values (classifier, space, i, error))
+        return FALSE;
+      continue;
+    }
     g_set_error (error, TANDEM_EVOLVE_ERROR, TANDEM_EVOLVE_ERROR_SPACE,
                  _("the space has \"%s\", which is no option of %s"), name, self->options->model);
     return FALSE;

@@ -55,12 +55,12 @@ find_fault (TuneOptions *self)
     return _("--from is needed: the folder of the transformer to begin at");
   if (self->table != NULL && !g_str_equal (self->model, "ann") && !g_str_equal (self->model, "svm"))
     return _("a table is for --model ann or svm");
+  if (self->table != NULL && self->test != NULL)
+    return _("--test is for reviews");
   if (self->split != NULL && !g_str_equal (self->model, "bert"))
     return _("--split is for --model bert");
   if (self->weights && !g_str_equal (self->model, "ann") && !g_str_equal (self->model, "cnn"))
     return _("--weights is for --model ann or cnn");
-  if (self->weights && self->resume)
-    return _("--weights keeps no state to --resume from");
   if (self->weights && (self->space != NULL || self->select_columns || self->rungs != 1))
     return _("--weights searches no --space, no --select-columns and no --rungs");
   if (!(self->bound > 0.0 && self->bound <= 1e6))

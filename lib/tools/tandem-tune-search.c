@@ -184,13 +184,15 @@ name_cost (TandemMeasure measure)
                                             : tandem_measure_get_name (measure);
 }
 
-/* convergence.svg, importance.svg, and of two measures front.svg; baseline: or NULL. */
+/* convergence.svg, importance.svg, parallel.svg, and of two measures front.svg; baseline: or
+ * NULL. */
 static gboolean
 draw (const TuneOptions *options, TandemOptimizer *optimizer, TandemOptimizer *baseline,
       GError **error)
 {
   g_autofree char *convergence = g_build_filename (options->output, "convergence.svg", NULL);
   g_autofree char *importance = g_build_filename (options->output, "importance.svg", NULL);
+  g_autofree char *parallel = g_build_filename (options->output, "parallel.svg", NULL);
   g_autofree char *front = g_build_filename (options->output, "front.svg", NULL);
   g_autofree char *title = g_strdup_printf ("%s: %s", options->model,
                                             name_cost (options->measures[0]));
@@ -206,6 +208,8 @@ draw (const TuneOptions *options, TandemOptimizer *optimizer, TandemOptimizer *b
     histories[1] = tandem_optimizer_get_history (baseline, &lengths[1]);
   return tandem_convergence_write (title, series, baseline != NULL ? 2 : 1, convergence, error) &&
       tandem_importance_write (optimizer, title, importance, error) &&
+      tandem_parallel_write (optimizer, title, name_cost (options->measures[0]), parallel,
+                             error) &&
       (options->n_measures < 2 ||
        tandem_front_write (optimizer, title, name_cost (options->measures[0]),
                            name_cost (options->measures[1]), front, error));

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <glib/gi18n-lib.h>
+#include <glib/gstdio.h>
 #include <math.h>
 
 #include "tandem-tune-command.h"
@@ -48,9 +49,36 @@ add_search (JsonBuilder *builder, const TuneWeights *search)
   json_builder_end_object (builder);
 }
 
+/* Where a search is saved; fold: -1 where there are none. */
+static char *
+get_state_path (const TuneOptions *options, const char *name, int fold)
+{
+  g_autofree char *file = fold < 0 ? g_strdup_printf ("%s.json", name)
+                                   : g_strdup_printf ("%s-%d.json", name, fold);
+
+  return g_build_filename (options->output, file, NULL);
+}
+
+/* What was found is in the result: tens of megabytes need not stay. */
+static void
+remove_states (const TuneOptions *options)
+{
+  static const char *const names[] = { "search", "baseline" };
+  guint i;
+  int fold;
+
+  for (i = 0; i < G_N_ELEMENTS (names); i++) {
+    for (fold = -1; fold < options->folds; fold++) {
+      g_autofree char *path = get_state_path (options, names[i], fold);
+
+      g_unlink (path);
+    }
+  }
+}
+
 /* One search for each fold; *mean: over all rows, of what was not learned from. */
 static gboolean
-search_folds (TuneObjective *objective, const char *algorithm, Progress *progress,
+search_folds (TuneObjective *objective, const char *algorithm, const char *name, Progress *progress,
               JsonBuilder *builder, TandemMeasures *mean, GCancellable *cancellable,
               GError **error)
 {
@@ -63,6 +91,7 @@ search_folds (TuneObjective *objective, const char *algorithm, Progress *progres
   *mean = (TandemMeasures) { { 0 } };
   for (i = 0; i < (guint) options->folds; i++) {
     g_auto (TuneWeights) search = { 0 };
+    g_autofree char *state = get_state_path (options, name, (int) i);
     guint n_train, n_held_out;
     g_autofree guint *train = tandem_dataset_list_fold (objective->data, folds, i, TRUE, &n_train);
     g_autofree guint *held_out = tandem_dataset_list_fold (objective->data, folds, i, FALSE,
@@ -70,10 +99,9 @@ search_folds (TuneObjective *objective, const char *algorithm, Progress *progres
 
     if (n_held_out == 0)
       continue;
-    if (!tune_weights_search (objective, algorithm, options->seed * 1000 + i, train, n_train,
-                              held_out, n_held_out, say, progress, &search, cancellable, error))
-      return FALSE;
-    if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    if (!tune_weights_search (objective, algorithm, options->seed * 1000 + i, state, train,
+                              n_train, held_out, n_held_out, say, progress, &search, cancellable,
+                              error))
       return FALSE;
     add_search (builder, &search);
     for (k = 0; k < TANDEM_N_MEASURES; k++)
@@ -84,15 +112,16 @@ search_folds (TuneObjective *objective, const char *algorithm, Progress *progres
 
 /* A search of reviews: its network is kept. */
 static gboolean
-search_reviews (TuneObjective *objective, const char *algorithm, Progress *progress,
-                JsonBuilder *builder, TandemMeasures *held_out, TandemClassifier **classifier,
-                GCancellable *cancellable, GError **error)
+search_reviews (TuneObjective *objective, const char *algorithm, const char *name,
+                Progress *progress, JsonBuilder *builder, TandemMeasures *held_out,
+                TandemClassifier **classifier, GCancellable *cancellable, GError **error)
 {
   g_auto (TuneWeights) search = { 0 };
+  g_autofree char *state = get_state_path (objective->options, name, -1);
 
-  if (!tune_weights_search (objective, algorithm, objective->options->seed, objective->train,
-                            objective->n_train, objective->held_out, objective->n_held_out, say,
-                            progress, &search, cancellable, error))
+  if (!tune_weights_search (objective, algorithm, objective->options->seed, state,
+                            objective->train, objective->n_train, objective->held_out,
+                            objective->n_held_out, say, progress, &search, cancellable, error))
     return FALSE;
   add_search (builder, &search);
   *held_out = search.held_out;
@@ -100,11 +129,12 @@ search_reviews (TuneObjective *objective, const char *algorithm, Progress *progr
   return TRUE;
 }
 
-/* Adds a member that has the searches, and one that has their mean. */
+/* Adds a member that has the searches, and one that has their mean. state: what the names of files
+ * begin with. */
 static gboolean
 search_all (TuneObjective *objective, const char *algorithm, const char *name,
-            JsonBuilder *builder, TandemClassifier **classifier, GCancellable *cancellable,
-            GError **error)
+            const char *state, JsonBuilder *builder, TandemClassifier **classifier,
+            GCancellable *cancellable, GError **error)
 {
   const TuneOptions *options = objective->options;
   g_autofree char *list = g_strconcat (name, "-searches", NULL);
@@ -115,10 +145,10 @@ search_all (TuneObjective *objective, const char *algorithm, const char *name,
   json_builder_set_member_name (builder, list);
   json_builder_begin_array (builder);
   if (options->table != NULL)
-    ok = search_folds (objective, algorithm, &progress, builder, &mean, cancellable, error);
+    ok = search_folds (objective, algorithm, state, &progress, builder, &mean, cancellable, error);
   else
-    ok = search_reviews (objective, algorithm, &progress, builder, &mean, classifier, cancellable,
-                         error);
+    ok = search_reviews (objective, algorithm, state, &progress, builder, &mean, classifier,
+                         cancellable, error);
   json_builder_end_array (builder);
   if (!ok)
     return FALSE;
@@ -131,23 +161,31 @@ search_all (TuneObjective *objective, const char *algorithm, const char *name,
 gboolean
 tune_run_weights (const TuneOptions *options, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (TuneObjective) objective = tune_objective_new (options, cancellable, error);
+  g_autofree char *result = g_build_filename (options->output, TUNE_RESULT_FILE, NULL);
+  g_autoptr (TuneObjective) objective = NULL;
   g_autoptr (JsonBuilder) builder = NULL;
   g_autoptr (TandemClassifier) classifier = NULL, unused = NULL;
 
+  if (options->resume && g_file_test (result, G_FILE_TEST_EXISTS)) {
+    g_print (_("the search is finished; %s has what it found\n"), result);
+    return TRUE;
+  }
+  objective = tune_objective_new (options, cancellable, error);
   if (objective == NULL)
     return FALSE;
   tune_objective_print_rows (objective);
   builder = tune_result_begin (options);
-  if (!search_all (objective, options->algorithm, "held-out", builder, &classifier, cancellable,
-                   error) ||
-      (options->baseline &&
-       !search_all (objective, "random", "baseline", builder, &unused, cancellable, error)))
+  if (!search_all (objective, options->algorithm, "held-out", "search", builder, &classifier,
+                   cancellable, error) ||
+      (options->baseline && !search_all (objective, "random", "baseline", "baseline", builder,
+                                         &unused, cancellable, error)))
     return FALSE;
-  /* What was found is kept when it was interrupted. */
   if (classifier != NULL &&
-      (!tune_result_save_model (options, classifier, NULL, error) ||
-       !tune_result_test (builder, options, classifier, NULL, error)))
+      (!tune_result_save_model (options, classifier, cancellable, error) ||
+       !tune_result_test (builder, options, classifier, cancellable, error)))
     return FALSE;
-  return tune_result_write (builder, options, error);
+  if (!tune_result_write (builder, options, error))
+    return FALSE;
+  remove_states (options);
+  return TRUE;
 }

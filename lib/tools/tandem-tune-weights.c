@@ -10,6 +10,11 @@
 #include <math.h>
 #include <string.h>
 
+/* Saving takes no more than one part in so many of the time, and is not done again before these
+ * microseconds are over. */
+#define SAVE_PARTS 20
+#define SAVE_PAUSE (G_USEC_PER_SEC / 5)
+
 typedef struct
 {
   TuneObjective *objective;
@@ -20,6 +25,8 @@ typedef struct
   float *gradient;              /* [n] */
   double *gradient_out;         /* [n] */
   gboolean with_gradient;
+  const char *state;            /* a file */
+  gint64 saved_at, save_took;   /* microseconds */
 } Weights;
 
 static void
@@ -127,6 +134,14 @@ evaluate (Weights *self, TandemParameterSet *candidate, TandemOutcome *outcome,
   return TRUE;
 }
 
+/* Where there is a gradient, and an algorithm that uses it. */
+static gboolean
+wants_gradient (Weights *self, TandemOptimizer *optimizer)
+{
+  return self->objective->options->measures[0] != TANDEM_MEASURE_ACCURACY &&
+      g_object_class_find_property (G_OBJECT_GET_CLASS (optimizer), "gradient") != NULL;
+}
+
 static TandemOptimizer *
 make_optimizer (Weights *self, const char *algorithm, guint64 seed, GError **error)
 {
@@ -143,11 +158,44 @@ make_optimizer (Weights *self, const char *algorithm, guint64 seed, GError **err
     g_object_set (optimizer, "target",
                   tandem_measure_to_cost (options->measures[0],
                                           g_ascii_strtod (options->target, NULL)), NULL);
-  self->with_gradient = options->measures[0] != TANDEM_MEASURE_ACCURACY &&
-      g_object_class_find_property (G_OBJECT_GET_CLASS (optimizer), "gradient") != NULL;
+  self->with_gradient = wants_gradient (self, optimizer);
   if (self->with_gradient)
     g_object_set (optimizer, "gradient", TRUE, NULL);
   return optimizer;
+}
+
+/* The search as it was saved, or a new one. */
+static TandemOptimizer *
+open_optimizer (Weights *self, const char *algorithm, guint64 seed, GError **error)
+{
+  g_autoptr (TandemOptimizer) optimizer = NULL;
+
+  if (!self->objective->options->resume || !g_file_test (self->state, G_FILE_TEST_EXISTS))
+    return make_optimizer (self, algorithm, seed, error);
+  optimizer = tandem_optimizer_load (self->state, error);
+  if (optimizer == NULL)
+    return NULL;
+  if (tandem_search_space_get_n_parameters (tandem_optimizer_get_space (optimizer)) != self->n) {
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 _("%s is a search for other weights: the data has changed"), self->state);
+    return NULL;
+  }
+  self->with_gradient = wants_gradient (self, optimizer);
+  return g_steal_pointer (&optimizer);
+}
+
+static gboolean
+save (Weights *self, TandemOptimizer *optimizer, gboolean surely, GError **error)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (!surely && now - self->saved_at < MAX (SAVE_PARTS * self->save_took, SAVE_PAUSE))
+    return TRUE;
+  if (!tandem_optimizer_save (optimizer, self->state, error))
+    return FALSE;
+  self->saved_at = g_get_monotonic_time ();
+  self->save_took = self->saved_at - now;
+  return TRUE;
 }
 
 static gboolean
@@ -171,23 +219,25 @@ run (Weights *self, TandemOptimizer *optimizer, TuneWeightsFunc progress, gpoint
       break;
     else
       ok = tandem_optimizer_tell_failure (optimizer, trial, local->message, error);
-    if (!ok)
+    if (!ok || !save (self, optimizer, FALSE, error))
       return FALSE;
     tandem_optimizer_get_best (optimizer, &number, &best);
     if (progress != NULL && !progress (tandem_optimizer_get_n_evaluations (optimizer),
                                        best.values[0], user_data))
       break;
   }
-  return TRUE;
+  return save (self, optimizer, TRUE, error) &&
+      !g_cancellable_set_error_if_cancelled (cancellable, error);
 }
 
 gboolean
 tune_weights_search (TuneObjective *objective, const char *algorithm, guint64 seed,
-                     const guint *train, guint n_train, const guint *held_out, guint n_held_out,
-                     TuneWeightsFunc progress, gpointer user_data, TuneWeights *result,
-                     GCancellable *cancellable, GError **error)
+                     const char *state, const guint *train, guint n_train, const guint *held_out,
+                     guint n_held_out, TuneWeightsFunc progress, gpointer user_data,
+                     TuneWeights *result, GCancellable *cancellable, GError **error)
 {
-  g_auto (Weights) self = { .objective = objective, .rows = train, .n_rows = n_train };
+  g_auto (Weights) self = { .objective = objective, .rows = train, .n_rows = n_train,
+                            .state = state };
   g_autoptr (TandemOptimizer) optimizer = NULL;
   g_autoptr (TandemParameterSet) best = NULL;
   TandemOutcome outcome;
@@ -196,13 +246,12 @@ tune_weights_search (TuneObjective *objective, const char *algorithm, guint64 se
   *result = (TuneWeights) { 0 };
   if (!prepare (&self, seed, cancellable, error))
     return FALSE;
-  optimizer = make_optimizer (&self, algorithm, seed, error);
+  optimizer = open_optimizer (&self, algorithm, seed, error);
   if (optimizer == NULL || !run (&self, optimizer, progress, user_data, cancellable, error))
     return FALSE;
   if (!tandem_optimizer_get_best (optimizer, &number, &outcome)) {
-    g_set_error_literal (error, G_IO_ERROR,
-                         g_cancellable_is_cancelled (cancellable) ? G_IO_ERROR_CANCELLED
-                         : G_IO_ERROR_FAILED, _("no weights could be evaluated"));
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                         _("no weights could be evaluated"));
     return FALSE;
   }
   best = tandem_optimizer_get_parameters (optimizer, number);

@@ -9,8 +9,34 @@
 #include <glib/gstdio.h>
 
 #include "tandem-command.h"
+#include "tandem-train-model.h"
 #include "tandem-tune-command.h"
 #include "tandem-tune-result.h"
+
+/* What is only needed in the end is to be there, so that no search is for nothing. */
+static gboolean
+check_end (const TuneOptions *options, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (TandemModel) model = NULL;
+  g_autoptr (GPtrArray) stages = NULL;
+  guint i;
+
+  for (i = 0; options->test != NULL && options->test[i] != NULL; i++) {
+    if (g_file_test (options->test[i], G_FILE_TEST_EXISTS))
+      continue;
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("--test: there is no %s"),
+                 options->test[i]);
+    return FALSE;
+  }
+  if (options->split == NULL)
+    return TRUE;
+  model = tandem_model_open (options->from, cancellable, error);
+  if (model == NULL)
+    return FALSE;
+  stages = train_parse_stages ("split", options->split, tandem_model_get_config (model)->n_layers,
+                               error);
+  return stages != NULL;
+}
 
 /* A folder that holds nothing of another search, unless that is to go on. One that came to no
  * candidate is none. */
@@ -18,6 +44,7 @@ static gboolean
 prepare_output (const TuneOptions *options, GError **error)
 {
   g_autofree char *state = g_build_filename (options->output, "search.json", NULL);
+  g_autofree char *fold = g_build_filename (options->output, "search-0.json", NULL);
   g_autofree char *result = g_build_filename (options->output, TUNE_RESULT_FILE, NULL);
 
   if (g_mkdir_with_parents (options->output, 0777) != 0) {
@@ -29,7 +56,8 @@ prepare_output (const TuneOptions *options, GError **error)
   }
   if (options->resume)
     return TRUE;
-  if (g_file_test (state, G_FILE_TEST_EXISTS) || g_file_test (result, G_FILE_TEST_EXISTS)) {
+  if (g_file_test (state, G_FILE_TEST_EXISTS) || g_file_test (fold, G_FILE_TEST_EXISTS) ||
+      g_file_test (result, G_FILE_TEST_EXISTS)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS,
                  _("%s holds a search; --resume goes on with it, or give another folder"),
                  options->output);
@@ -56,7 +84,7 @@ search (char **args, TuneMpi *mpi)
   if (options.weights && mpi != NULL && mpi->n_ranks > 1)
     return tandem_command_usage (_("--weights evaluates in one process: it needs no mpirun"));
   cancellable = tandem_command_catch_signals ();
-  if (!prepare_output (&options, &error))
+  if (!check_end (&options, cancellable, &error) || !prepare_output (&options, &error))
     ok = FALSE;
   else if (options.weights)
     ok = tune_run_weights (&options, cancellable, &error);

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import xml.etree.ElementTree
 
 import made_up
@@ -80,6 +81,10 @@ def read_log(folder, name='search.jsonl'):
         return [json.loads(line) for line in file]
 
 
+def get_size(*names):
+    return os.path.getsize(path(*names)) if os.path.exists(path(*names)) else 0
+
+
 def forget_time(lines):
     """What does not depend on the machine, by number."""
     for line in lines:
@@ -142,7 +147,7 @@ def test_front():
     for one in front:
         for other in front:
             assert one == other or one[0] < other[0] or one[1] < other[1], front
-    for name in ('convergence.svg', 'importance.svg', 'front.svg'):
+    for name in ('convergence.svg', 'importance.svg', 'parallel.svg', 'front.svg'):
         assert xml.etree.ElementTree.parse(path('front', name)).getroot().tag.endswith('svg'), name
     assert 'column-4' in result['search']['best']['parameters'], result
     assert result['baseline']['evaluations'] == 30, result
@@ -191,6 +196,43 @@ def test_resume():
     assert status == 1 and '--resume' in errors, errors
 
 
+@tap.case('a search for weights goes on after it was killed')
+def test_resume_weights():
+    table = ['--table', TABLE, '--folds', '3', '--algorithm', 'pso-cs', '--evaluations', '1500',
+             '--set', 'hidden-1=5', '--baseline']
+    # A gradient for each candidate is a part of the state.
+    words = ['--data', DATA, '--algorithm', 'pso-adam', '--evaluations', '2500', '--set',
+             'hidden-1=0', '--set', 'max-features=60', '--set', 'ngrams=1']
+    for kind, args, states in (('table', table, ('search-0.json', 'search-1.json')),
+                               ('words', words, ('search.json',))):
+        args = ['tune', '--model', 'ann', '--weights', *args, '--output']
+        run_well(*args, path(kind + '-whole'))
+        expected = read_result(kind + '-whole')
+        for state, number in zip(states, (signal.SIGKILL, signal.SIGINT)):
+            name = '%s-%d' % (kind, number)
+            process = subprocess.Popen([TOOL, *args, path(name)], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE)
+            while get_size(name, state) < 20000 and process.poll() is None:
+                time.sleep(0.001)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode != 0, (name, errors)
+            assert not os.path.exists(path(name, 'result.json')), name
+            status, _, errors = run(*args, path(name))
+            assert status == 1 and '--resume' in errors, (name, errors)
+            run_well('tune', '--resume', '--output', path(name))
+            result = read_result(name)
+            for one in (expected, result):
+                for search in one['held-out-searches'] + one.get('baseline-searches', []):
+                    search.pop('seconds', None)
+            assert result == expected, name
+            assert not any(os.path.exists(path(name, file)) for file in states), name
+            assert 'finished' in run_well('tune', '--resume', '--output', path(name))
+    with open(path('words-whole', 'model.classifier'), 'rb') as one, \
+            open(path('words-9', 'model.classifier'), 'rb') as other:
+        assert one.read() == other.read()
+
+
 @tap.case('a transformer, with its stages')
 def test_bert():
     tap.need_model()
@@ -201,6 +243,32 @@ def test_bert():
     for name in ('model/config.json', 'model/model.safetensors', 'model-layers-0-0.safetensors',
                  'model-layers-1-1.safetensors'):
         assert os.path.exists(path('bert', name)), name
+
+
+@tap.case('an ALBERT, with its stages')
+def test_albert():
+    write('vocab.txt', '\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + WORDS) + '\n')
+    write('albert.json', json.dumps({
+        'model_type': 'albert', 'num_hidden_layers': 2, 'num_hidden_groups': 1,
+        'inner_group_num': 1, 'embedding_size': 8, 'hidden_size': 16, 'num_attention_heads': 2,
+        'intermediate_size': 32, 'vocab_size': len(WORDS) + 5, 'max_position_embeddings': 40,
+        'type_vocab_size': 2, 'hidden_act': 'gelu_new', 'layer_norm_eps': 1e-12,
+        'hidden_dropout_prob': 0, 'attention_probs_dropout_prob': 0,
+        'classifier_dropout_prob': 0.1}))
+    data = make_tsv('albert.tsv', 120, 7)
+    status, out, errors = run('train', '--init', 'random', '--config', path('albert.json'),
+                              '--vocab', path('vocab.txt'), '--data', data, '--max-length', '24',
+                              '--epochs', '1', '--output', path('albert'))
+    assert status == 0, (out, errors)
+    run_well('tune', '--model', 'bert', '--from', path('albert'), '--data', data, '--holdout',
+             '0.2', '--space', 'learning-rate=log(1e-3,2e-2)', '--set', 'epochs=8', '--set',
+             'batch-size=8', '--set', 'max-length=24', '--evaluations', '3', '--split', '0-0,1-',
+             '--output', path('albert-tuned'))
+    assert read_result('albert-tuned')['search']['best']['values'][0] < 0.2
+    with open(path('albert-tuned', 'model', 'config.json'), encoding='utf-8') as file:
+        assert json.load(file)['model_type'] == 'albert'
+    for layers in ('0-0', '1-1'):
+        assert os.path.exists(path('albert-tuned', 'model-layers-%s.safetensors' % layers))
 
 
 @tap.case('documented commands')
@@ -247,6 +315,15 @@ def test_wrong():
             (['--model', 'svm', '--data', DATA, '--set', 'cost=-1'], 1, 'cost'),
             (['--model', 'svm', '--data', DATA, '--space', 'cost=log(1,'], 1, 'line 1'),
             (['--model', 'svm', '--data', DATA, '--space', 'colour={red,blue}'], 1, 'colour'),
+            (['--model', 'svm', '--data', DATA, '--space', 'absent.space'], 1, 'no such file'),
+            (['--model', 'svm', '--table', TABLE, '--space', 'kernel={rbf,rbff}'], 1, 'rbff'),
+            (['--model', 'svm', '--table', TABLE, '--space', 'cost=log(1e-30,1)'], 1, 'e-30'),
+            (['--model', 'svm', '--table', TABLE, '--test', TEST], 2, '--test'),
+            (['--model', 'svm', '--data', DATA, '--test', path('absent')], 1, 'absent'),
+            (['--model', 'svm', '--table', TABLE, '--space', 'column-9=integer(0,1)'], 1,
+             'column-9'),
+            (['--model', 'svm', '--table', write('semicolon.csv', 'x;y\n1;a\n2;b\n')], 1,
+             'commas'),
             (['--model', 'svm', '--table', bad], 1, 'line 5'),
             (['--model', 'svm', '--table', TABLE, '--class', 'none'], 1, 'none'),
             (['--model', 'svm', '--data', path('absent.tsv')], 1, 'absent.tsv')]:

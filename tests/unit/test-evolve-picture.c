@@ -201,6 +201,96 @@ test_importance (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (count (text, FIRST), ==, 4);
 }
 
+static void
+fail_some (TandemParameterSet *set, double fidelity, TandemOutcome *outcome)
+{
+  double rate = tandem_parameter_set_get_number (set, 0);
+  double gamma = tandem_parameter_set_get_number (set, 3);
+
+  outcome->values[0] = log10 (rate) + tandem_parameter_set_get_number (set, 1) * 0.1 +
+      (tandem_parameter_set_has (set, 3) ? fabs (log10 (gamma)) : 2) - fidelity;
+  /* Some fail. */
+  if (outcome->values[0] < -4.6)
+    outcome->values[0] = NAN;
+}
+
+static char *
+draw_parallel (Fixture *fixture, guint64 budget, guint n_rungs, guint *n_lines)
+{
+  g_autoptr (TandemSearchSpace) space = tandem_search_space_new_from_text (
+    "rate = log(1e-5, 0.1); layers = integer(1, 4); kernel = {linear, rbf, poly};"
+    "gamma = log(1e-4, 10) if kernel=rbf|poly; dropout = real(0, 0.6); units = integer(8, 512)",
+    NULL);
+  g_autoptr (TandemOptimizer) optimizer = evolve_make ("random", space, 1, budget);
+  g_autoptr (GError) error = NULL;
+  guint64 number;
+
+  g_object_set (optimizer, "rungs", n_rungs, NULL);
+  evolve_run (optimizer, fail_some, 1, G_MAXUINT);
+  g_assert_true (tandem_parallel_write (optimizer, "A search", "error", fixture->path, &error));
+  g_assert_no_error (error);
+  *n_lines = 0;
+  for (number = 0; number < tandem_optimizer_get_n_proposed (optimizer); number++) {
+    TandemOutcome outcome;
+
+    *n_lines += tandem_optimizer_get_outcome (optimizer, number, &outcome, NULL) &&
+        !outcome.failed;
+  }
+  return read_picture (fixture);
+}
+
+static void
+test_parallel (Fixture *fixture, gconstpointer data)
+{
+  guint n_few, n_many, n_stopped, n_all;
+  g_autofree char *few = draw_parallel (fixture, 20, 1, &n_few);
+  g_autofree char *many = draw_parallel (fixture, 220, 1, &n_many);
+  g_autofree char *stopped = NULL, *all = NULL;
+  const char *bottom = "482L";
+
+  /* One line for each candidate that did not fail; the best one's colour is its own. */
+  g_assert_cmpuint (n_many, >, n_few);
+  g_assert_cmpuint (n_many, <, 220);
+  g_assert_cmpuint (count (many, "stroke:rgb") - count (few, "stroke:rgb"), ==, n_many - n_few);
+  g_assert_cmpuint (count (few, "stroke:" SECOND), ==, 2);
+  /* A third of the candidates has no gamma. */
+  g_assert_cmpuint (count (many, bottom), >, n_many / 4);
+  g_assert_cmpuint (count (many, bottom), <, n_many / 2);
+  g_assert_cmpuint (count (many, "rgb(90%,90%,90%)"), ==, 0);
+
+  stopped = draw_parallel (fixture, 220, 3, &n_stopped);
+  g_assert_cmpuint (count (stopped, "rgb(90%,90%,90%)"), >, n_stopped / 4);
+  /* No more than a thousand. */
+  all = draw_parallel (fixture, 3000, 1, &n_all);
+  g_assert_cmpuint (n_all, >, 2000);
+  g_assert_cmpuint (count (all, "stroke:rgb") - count (few, "stroke:rgb"), ==, 1000 - n_few);
+  g_assert_cmpuint (count (all, "stroke:" SECOND), ==, 2);
+}
+
+/* One parameter, one candidate; none; and as many parameters as there are weights. */
+static void
+test_parallel_few (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (TandemSearchSpace) one = evolve_make_space (1), wide = evolve_make_space (50);
+  g_autoptr (TandemOptimizer) optimizer = evolve_make ("random", one, 1, 1);
+  g_autoptr (TandemOptimizer) wider = evolve_make ("pso", wide, 1, 100);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = NULL, *many = NULL;
+
+  g_assert_false (tandem_parallel_write (optimizer, NULL, "f", fixture->path, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+  g_clear_error (&error);
+  evolve_run (optimizer, evolve_sphere, 1, G_MAXUINT);
+  g_assert_true (tandem_parallel_write (optimizer, NULL, "f", fixture->path, &error));
+  g_assert_no_error (error);
+  text = read_picture (fixture);
+  g_assert_cmpuint (count (text, "stroke:" SECOND), ==, 2);
+  evolve_run (wider, evolve_sphere, 1, G_MAXUINT);
+  g_assert_true (tandem_parallel_write (wider, NULL, "f", fixture->path, &error));
+  g_assert_no_error (error);
+  many = read_picture (fixture);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -212,6 +302,8 @@ main (int argc, char **argv)
   ADD ("convergence-few", test_convergence_few);
   ADD ("front", test_front);
   ADD ("importance", test_importance);
+  ADD ("parallel", test_parallel);
+  ADD ("parallel-few", test_parallel_few);
 #undef ADD
   result = g_test_run ();
   /* The fonts that it keeps would count as leaks. */
