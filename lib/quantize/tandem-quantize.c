@@ -8,14 +8,13 @@
 
 #include "model/tandem-model-private.h"
 #include "quantize/tandem-quantize.h"
-#include "stream/tandem-rows.h"
+#include "tensor/tandem-half-private.h"
 #include "tensor/tandem-memory.h"
 #include "tensor/tandem-safetensors-private.h"
 #include "train/tandem-model-export-private.h"
 
 #define TOKEN_TYPES "embeddings.token_type_embeddings.weight"
 #define CLASSIFIER "classifier.weight"
-#define HALF_LARGEST 65504.0f
 
 typedef struct
 {
@@ -107,21 +106,21 @@ to_half (Maker *maker, const char *name, const TandemTensor *tensor, GError **er
   gboolean bf16 = maker->format == TANDEM_QUANTIZE_BF16;
   guint64 n = tandem_tensor_get_n_elements (tensor), shape[TANDEM_TENSOR_MAX_DIMS], i;
   g_autoptr (TandemFloats) values = tandem_memory_new (n, sizeof (float));
-  guint8 *stored = g_malloc (2 * n);
+  guint16 *stored = g_new (guint16, n);
   g_autoptr (GBytes) bytes = g_bytes_new_take (stored, 2 * n);
   guint dim;
 
   tandem_tensor_copy_f32 (tensor, 0, n, values);
   for (i = 0; i < n; i++) {
-    if (!isfinite (values[i]) || (!bf16 && fabsf (values[i]) > HALF_LARGEST)) {
+    if (!isfinite (values[i]) || (!bf16 && fabsf (values[i]) > TANDEM_F16_LARGEST)) {
       g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
                    "%s: element %" G_GUINT64_FORMAT " of tensor \"%s\" is %g, which %s cannot hold",
                    maker->model->display_path, i, name, values[i], bf16 ? "BF16" : "F16");
       return NULL;
     }
   }
-  tandem_rows_encode (bf16 ? TANDEM_ROW_FORMAT_BF16LE : TANDEM_ROW_FORMAT_F16LE, values, 1, n,
-                      stored);
+  for (i = 0; i < n; i++)
+    stored[i] = bf16 ? tandem_bf16_from_float (values[i]) : tandem_f16_from_float (values[i]);
   for (dim = 0; dim < tandem_tensor_get_n_dims (tensor); dim++)
     shape[dim] = tandem_tensor_get_dim (tensor, dim);
   return tandem_tensor_new (bf16 ? TANDEM_DTYPE_BF16 : TANDEM_DTYPE_F16, dim, shape, bytes, error);
