@@ -169,7 +169,7 @@ print_rows (const TandemInspectReport *report)
     if (report->model != NULL)
       g_print (" %5.1f %%%s%s", get_sparsity (row->n_elements, row->n_kept),
                row->is_sparse ? _(" sparse") : "",
-               row->runs_sparse ? _(", so run on this processor") : "");
+               row->runs_sparse ? _(", zeros left out on this processor") : "");
     g_print ("\n");
   }
 }
