@@ -90,8 +90,8 @@ add_step (const guint n_vectors, const TandemSparseStep *step, const float *turn
   }
 }
 
-/* The next n_groups groups of a block, of which the first one is the shortest. n_vectors and n_groups
- * are constants where this is inlined: the sums are in registers. Returns the steps behind them. */
+/* The next n_groups groups of a block, of which the first one is the shortest. n_vectors and
+ * n_groups are constants where this is inlined: the sums are in registers. Returns the steps behind them. */
 static inline __attribute__ ((always_inline)) const TandemSparseStep *
 add_groups (const guint n_vectors, const guint n_groups, const TandemSparseGroup *groups,
             const TandemSparseStep *steps, const float *turned, const float *bias, float *block)

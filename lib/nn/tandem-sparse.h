@@ -73,8 +73,8 @@ const TandemSparseKernels *tandem_sparse_kernels_lookup (const char *name);
 
 typedef struct _TandemSparseLinear TandemSparseLinear;
 
-/* Whether this is the way to multiply by @n weights of which @n_kept are not zero: then it is faster
- * than a dense product and takes less memory. It depends on these numbers and the instruction set
+/* Whether this is the way to multiply by @n weights of which @n_kept are not zero: then it is
+ * faster than a dense product and takes less memory. It depends on these numbers and the instruction set
  * alone, so that a model gives the same bits wherever it is split. */
 gboolean tandem_sparse_gains (const TandemSparseKernels *kernels, guint64 n_kept, guint64 n);
 

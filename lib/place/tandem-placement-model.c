@@ -15,7 +15,7 @@
 /* As many rows as a stage takes at once, at the most; see lib/model/tandem-bert-stage.c. */
 #define GROUP_ROWS 512
 
-/* Whether it is the key or the value of the last layer before the classifier, which are kept whole. */
+/* Whether it is key or value of the last layer before the classifier, which are kept whole. */
 static gboolean
 is_moved (TandemModel *model, const char *name)
 {

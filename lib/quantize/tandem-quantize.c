@@ -31,8 +31,8 @@ is_int8 (TandemQuantizeFormat format)
   return format == TANDEM_QUANTIZE_INT8 || format == TANDEM_QUANTIZE_INT8_WEIGHTS;
 }
 
-/* A table of two rows and a classifier of a few are not worth their scales; of a pruned matrix less may
- * be left than int8 takes. */
+/* A table of two rows and a classifier of a few are not worth their scales; of a pruned matrix less
+ * may be left than int8 takes. */
 static gboolean
 is_quantizable (TandemModel *model, const char *name, const TandemTensor *tensor)
 {
@@ -49,8 +49,8 @@ is_quantizable (TandemModel *model, const char *name, const TandemTensor *tensor
  * @model: a model
  *
  * Lists the tensors that int8 formats store as int8: the matrices of all linear layers but the
- * classifier, and word and position embeddings; but not those that were pruned so far that they take
- * fewer bytes without their zeros.
+ * classifier, and word and position embeddings; but not those that were pruned so far that they
+ * take fewer bytes without their zeros.
  *
  * Returns: (transfer full) (array zero-terminated=1): canonical names, from the embeddings up
  */
@@ -325,8 +325,8 @@ write_folder (Maker *maker, TandemExportFolder *folder, GCancellable *cancellabl
  * Writes a model folder with fewer bits a weight: config.json, model.safetensors and the files of
  * the tokenizer. Of the int8 formats, which tensors become int8 says
  * tandem_quantize_list_tensors(); others stay as they are stored. The 16-bit formats convert every
- * tensor, and what is stored sparse stays sparse. The model that is written has a fingerprint of its
- * own. It takes the place of @folder when it is complete.
+ * tensor, and what is stored sparse stays sparse. The model that is written has a fingerprint of
+ * its own. It takes the place of @folder when it is complete.
  *
  * Returns: whether the folder was written
  */

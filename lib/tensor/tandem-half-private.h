@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Numbers of 16 bits: bfloat16 and IEEE half. Nothing here branches, so that compilers make vectors of
- * loops over it. */
+/* Numbers of 16 bits: bfloat16 and IEEE half. Nothing here branches, so that compilers make vectors
+ * of loops over it. */
 #pragma once
 
 #include <glib.h>

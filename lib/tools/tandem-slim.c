@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* tandem slim: makes of a model what two small devices run: fine-tunes, prunes, quantizes and splits
- * it, each as the command of that name does. */
+/* tandem slim: makes of a model what two small devices run: fine-tunes, prunes, quantizes and
+ * splits it, each as the command of that name does. */
 
 #include "config.h"
 
@@ -251,8 +251,8 @@ run (char **args)
   const char *wrong;
 
   if (!tandem_command_parse (&tandem_command_slim, N_("[MODEL] [-- OPTION OF TRAIN...]"),
-                             N_("MODEL is a Hugging Face folder. It is fine-tuned, pruned, quantized "
-                                "and split, as far as\nthe options say, and measured after each "
+                             N_("MODEL is a Hugging Face folder. It is fine-tuned, pruned, "
+                                "quantized and split, as far as\nthe options say, and measured after each "
                                 "step. Interrupted or killed, it goes on with\n--resume."),
                              entries, &rest))
     return TANDEM_EXIT_USAGE;

@@ -9,8 +9,8 @@
  *   {"title": "...", "curves": [{"name": "...", "points": [
  *       {"sparsity": 0.5, "accuracy": 88.9, "bytes": 6000000, "milliseconds": 0.7}, ...]}, ...]}
  *
- * with sparsity from 0 to 1 and accuracy in percent; what a point does not have is not drawn of it. Points
- * of one sparsity, as of several seeds, are dots around their mean. */
+ * with sparsity from 0 to 1 and accuracy in percent; what a point does not have is not drawn of it.
+ * Points of one sparsity, as of several seeds, are dots around their mean. */
 
 #include <cairo-svg.h>
 #include <json-glib/json-glib.h>

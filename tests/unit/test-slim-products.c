@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* All that pruning and quantizing make, one after the other: each opens, is cut at each boundary and
- * gives the same bits as the whole, and a sequence's result does not depend on the others. */
+/* All that pruning and quantizing make, one after the other: each opens, is cut at each boundary
+ * and gives the same bits as the whole, and a sequence's result does not depend on the others. */
 
 #include "tandem-test-sparse.h"
 
