@@ -304,10 +304,11 @@ tandem_bert_stage_runs_int8 (TandemBertStage *self)
  *
  * Which matrices of linear layers are kept without their zeros and multiplied so: those of which at
  * most 60 % are not zero, where linear layers compute in 32-bit floats. Query, key and value of a
- * layer count as one matrix; key and value of the last layer before the classifier are always whole.
+ * layer count as one matrix; key and value of the last layer before the classifier are always
+ * whole.
  *
- * Returns: (transfer full) (array zero-terminated=1): their canonical names, from the embeddings up;
- *   weights that layers share are there once
+ * Returns: (transfer full) (array zero-terminated=1): their canonical names, from the embeddings
+ *   up; weights that layers share are there once
  */
 char **
 tandem_bert_stage_list_sparse (TandemBertStage *self)

@@ -252,8 +252,8 @@ run (char **args)
 
   if (!tandem_command_parse (&tandem_command_slim, N_("[MODEL] [-- OPTION OF TRAIN...]"),
                              N_("MODEL is a Hugging Face folder. It is fine-tuned, pruned, "
-                                "quantized and split, as far as\nthe options say, and measured after each "
-                                "step. Interrupted or killed, it goes on with\n--resume."),
+                                "quantized and split, as far as\nthe options say, and measured "
+                                "after each step. Interrupted or killed, it goes on with\n--resume."),
                              entries, &rest))
     return TANDEM_EXIT_USAGE;
   if (options.output == NULL)
