@@ -64,6 +64,7 @@ enum
   PROP_THREADS,
   PROP_PRECISION,
   PROP_INT8,
+  PROP_SPARSE,
   PROP_TRAIN_STAGE,
 };
 
@@ -135,6 +136,10 @@ gst_bert_stage_get_property (GObject *object, guint id, GValue *value, GParamSpe
     case PROP_INT8:
       g_value_set_boolean (value,
                            self->stage != NULL && tandem_bert_stage_runs_int8 (self->stage));
+      break;
+    case PROP_SPARSE:
+      g_value_take_boxed (value, self->stage != NULL ? tandem_bert_stage_list_sparse (self->stage)
+                                                     : NULL);
       break;
     case PROP_TRAIN_STAGE:
       g_value_set_object (value, self->trainer != NULL ? bert_trainer_get_stage (self->trainer)
@@ -470,6 +475,11 @@ gst_bert_stage_class_init (GstBertStageClass *klass)
                             "Whether linear layers run in int8, while the element runs: the model is "
                             "quantized for it, and this processor gains by it",
                             FALSE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (
+      object_class, PROP_SPARSE,
+      g_param_spec_boxed ("sparse", "Sparse",
+                          "Names of the matrices whose zeros are left out, while the element runs",
+                          G_TYPE_STRV, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
   g_object_class_install_property (
       object_class, PROP_TRAIN_STAGE,
       g_param_spec_object ("train-stage", "Training stage",

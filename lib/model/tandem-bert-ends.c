@@ -113,6 +113,13 @@ tandem_bert_embeddings_free (TandemBertEmbeddings *self)
   g_free (self);
 }
 
+void
+tandem_bert_embeddings_list_sparse (const TandemBertEmbeddings *self, GPtrArray *names)
+{
+  if (self->projection != NULL && tandem_linear_is_sparse (self->projection))
+    g_ptr_array_add (names, g_strdup ("embeddings.projection.weight"));
+}
+
 /* Rows of sparse words that are expanded at once. */
 #define EXPANDED_ROWS 32
 
@@ -222,6 +229,15 @@ tandem_bert_head_free (TandemBertHead *self)
   tandem_linear_free (self->pooler);
   tandem_linear_free (self->classifier);
   g_free (self);
+}
+
+void
+tandem_bert_head_list_sparse (const TandemBertHead *self, GPtrArray *names)
+{
+  if (tandem_linear_is_sparse (self->pooler))
+    g_ptr_array_add (names, g_strdup ("pooler.dense.weight"));
+  if (tandem_linear_is_sparse (self->classifier))
+    g_ptr_array_add (names, g_strdup ("classifier.weight"));
 }
 
 gboolean

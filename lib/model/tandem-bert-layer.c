@@ -198,6 +198,29 @@ tandem_bert_layer_is_int8 (const TandemBertLayer *self)
       tandem_linear_is_int8 (self->intermediate) || tandem_linear_is_int8 (self->output);
 }
 
+void
+tandem_bert_layer_list_sparse (const TandemBertLayer *self, const TandemModelConfig *config,
+                               guint index, GPtrArray *names)
+{
+  const struct
+  {
+    const TandemLinear *linear;
+    const char *part;
+  } parts[] = {
+    { self->qkv != NULL ? self->qkv : self->query, "attention.self.query.weight" },
+    { self->qkv, "attention.self.key.weight" },
+    { self->qkv, "attention.self.value.weight" },
+    { self->attention_output, "attention.output.dense.weight" },
+    { self->intermediate, "intermediate.dense.weight" },
+    { self->output, "output.dense.weight" },
+  };
+  guint i;
+
+  for (i = 0; i < G_N_ELEMENTS (parts); i++)
+    if (parts[i].linear != NULL && tandem_linear_is_sparse (parts[i].linear))
+      g_ptr_array_add (names, tandem_model_config_get_layer_name (config, index, parts[i].part));
+}
+
 /* context: what attention gave for n rows, [n, all heads]; x: their inputs; out: [n, hidden]. */
 static gboolean
 finish_rows (const TandemBertLayer *self, float *context, const float *x, guint n, float *out,

@@ -58,6 +58,8 @@ TandemBertEmbeddings *tandem_bert_embeddings_new (TandemModel *model,
 
 void tandem_bert_embeddings_free (TandemBertEmbeddings *self);
 
+void tandem_bert_embeddings_list_sparse (const TandemBertEmbeddings *self, GPtrArray *names);
+
 /* ids: [group rows], each below the vocabulary's size; out: [group rows, hidden]. */
 gboolean tandem_bert_embeddings_forward (const TandemBertEmbeddings *self,
                                          const TandemGroup *group, const gint32 *ids, float *out,
@@ -78,6 +80,11 @@ void tandem_bert_layer_unref (TandemBertLayer *self);
 /* Whether any linear layer in it runs in int8. */
 gboolean tandem_bert_layer_is_int8 (const TandemBertLayer *self);
 
+/* Adds the canonical names of the weights whose zeros it leaves out; @index: which layer of the model
+ * it is. */
+void tandem_bert_layer_list_sparse (const TandemBertLayer *self, const TandemModelConfig *config,
+                                    guint index, GPtrArray *names);
+
 /* x: [group rows, hidden]; out: the same, or [sequences, hidden] for a layer
  * with first_row_only. out may be x. */
 gboolean tandem_bert_layer_forward (const TandemBertLayer *self, const TandemGroup *group,
@@ -90,6 +97,8 @@ TandemBertHead *tandem_bert_head_new (TandemModel *model, TandemLinearPrecision 
                                       GError **error);
 
 void tandem_bert_head_free (TandemBertHead *self);
+
+void tandem_bert_head_list_sparse (const TandemBertHead *self, GPtrArray *names);
 
 /* x: [n, hidden], the first rows of n sequences; logits: [n, classes]. */
 gboolean tandem_bert_head_forward (const TandemBertHead *self, const float *x, guint n,

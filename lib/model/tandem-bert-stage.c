@@ -299,6 +299,48 @@ tandem_bert_stage_runs_int8 (TandemBertStage *self)
 }
 
 /**
+ * tandem_bert_stage_list_sparse:
+ * @self: a stage
+ *
+ * Which matrices of linear layers are kept without their zeros and multiplied so: those of which at
+ * most 60 % are not zero, where linear layers compute in 32-bit floats. Query, key and value of a
+ * layer count as one matrix; key and value of the last layer before the classifier are always
+ * whole.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): their canonical names, from the embeddings
+ *   up; weights that layers share are there once
+ */
+char **
+tandem_bert_stage_list_sparse (TandemBertStage *self)
+{
+  const TandemModelConfig *config;
+  g_autoptr (GPtrArray) names = NULL;
+  g_autoptr (GStrvBuilder) list = NULL;
+  guint i;
+
+  g_return_val_if_fail (TANDEM_IS_BERT_STAGE (self), NULL);
+
+  config = tandem_model_get_config (self->model);
+  names = g_ptr_array_new_with_free_func (g_free);
+  if (self->embeddings != NULL)
+    tandem_bert_embeddings_list_sparse (self->embeddings, names);
+  for (i = 0; i < self->layers->len; i++)
+    tandem_bert_layer_list_sparse (g_ptr_array_index (self->layers, i), config,
+                                   self->first_layer + i, names);
+  if (self->head != NULL)
+    tandem_bert_head_list_sparse (self->head, names);
+  list = g_strv_builder_new ();
+  for (i = 0; i < names->len; i++) {
+    guint earlier;
+
+    if (g_ptr_array_find_with_equal_func (names, g_ptr_array_index (names, i), g_str_equal,
+                                          &earlier) && earlier == i)
+      g_strv_builder_add (list, g_ptr_array_index (names, i));
+  }
+  return g_strv_builder_end (list);
+}
+
+/**
  * tandem_bert_stage_takes_tokens:
  * @self: a stage
  *

@@ -70,6 +70,9 @@ TANDEM_API
 gboolean tandem_bert_stage_runs_int8 (TandemBertStage *self);
 
 TANDEM_API
+char **tandem_bert_stage_list_sparse (TandemBertStage *self);
+
+TANDEM_API
 gboolean tandem_bert_stage_takes_tokens (TandemBertStage *self);
 
 TANDEM_API

@@ -199,16 +199,29 @@ round_rows (const float *x, gsize n_rows, guint n_in, gpointer rounded, float *s
     scales[r] = round_row (x + r * n_in, n_in, (Rounded *) rounded + r * stride);
 }
 
+/* The registers that sums are in, and what their intrinsics begin with. */
 #if defined (__AVX512VNNI__)
 typedef __m512i Sums;
+#define REGISTERS(intrinsic) _mm512_##intrinsic
+#elif defined (__AVX2__)
+typedef __m256i Sums;
+#define REGISTERS(intrinsic) _mm256_##intrinsic
+#else
+typedef __m128i Sums;
+#define REGISTERS(intrinsic) _mm_##intrinsic
+#endif
 
-/* Written out, since compilers copy the sums to another register and back around the
- * intrinsic, at half the speed. */
 static inline Sums
 add_products (Sums sums, Sums rows, Sums weights)
 {
+#if defined (__AVX512VNNI__)
+  /* Written out, since compilers copy the sums to another register and back around the
+   * intrinsic, at half the speed. */
   __asm__ ("vpdpbusd %2, %1, %0" : "+v" (sums) : "v" (rows), "v" (weights));
   return sums;
+#else
+  return REGISTERS (add_epi32) (sums, REGISTERS (madd_epi16) (rows, weights));
+#endif
 }
 
 /* The STEP inputs of a row, for every output. */
@@ -218,79 +231,23 @@ repeat (const Rounded *p)
   gint32 inputs;
 
   memcpy (&inputs, p, sizeof inputs);
-  return _mm512_set1_epi32 (inputs);
+  return REGISTERS (set1_epi32) (inputs);
 }
 
 static inline Sums
 load_sums (gconstpointer p)
 {
-  return _mm512_loadu_si512 (p);
+  Sums sums;
+
+  memcpy (&sums, p, sizeof sums);
+  return sums;
 }
 
 static inline vf
 sums_to_floats (Sums sums)
 {
-  return _mm512_cvtepi32_ps (sums);
+  return REGISTERS (cvtepi32_ps) (sums);
 }
-#elif defined (__AVX2__)
-typedef __m256i Sums;
-
-static inline Sums
-add_products (Sums sums, Sums rows, Sums weights)
-{
-  return _mm256_add_epi32 (sums, _mm256_madd_epi16 (rows, weights));
-}
-
-static inline Sums
-repeat (const Rounded *p)
-{
-  gint32 inputs;
-
-  memcpy (&inputs, p, sizeof inputs);
-  return _mm256_set1_epi32 (inputs);
-}
-
-static inline Sums
-load_sums (gconstpointer p)
-{
-  return _mm256_loadu_si256 (p);
-}
-
-static inline vf
-sums_to_floats (Sums sums)
-{
-  return _mm256_cvtepi32_ps (sums);
-}
-#else
-typedef __m128i Sums;
-
-static inline Sums
-add_products (Sums sums, Sums rows, Sums weights)
-{
-  return _mm_add_epi32 (sums, _mm_madd_epi16 (rows, weights));
-}
-
-static inline Sums
-repeat (const Rounded *p)
-{
-  gint32 inputs;
-
-  memcpy (&inputs, p, sizeof inputs);
-  return _mm_set1_epi32 (inputs);
-}
-
-static inline Sums
-load_sums (gconstpointer p)
-{
-  return _mm_loadu_si128 (p);
-}
-
-static inline vf
-sums_to_floats (Sums sums)
-{
-  return _mm_cvtepi32_ps (sums);
-}
-#endif
 
 /* Rows and blocks of outputs are constants where this is inlined: the sums are in registers. */
 static inline __attribute__ ((always_inline)) void

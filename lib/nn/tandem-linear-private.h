@@ -7,6 +7,7 @@
 
 #include "nn/tandem-int8.h"
 #include "nn/tandem-linear.h"
+#include "nn/tandem-sparse.h"
 
 G_BEGIN_DECLS
 
@@ -35,6 +36,7 @@ struct _TandemLinear
   float *bias_data;
   TandemLinearPlan *plan;
   TandemInt8Linear *int8;       /* does it all, where it is not NULL */
+  TandemSparseLinear *sparse;   /* so does this */
   guint usable;                 /* bit i: block i agrees with the others */
 };
 

@@ -24,8 +24,8 @@ struct _TandemLinearWorkspace
   gsize rows_size;
   guint16 *converted;           /* a block of inputs as bfloat16 */
   gsize converted_size;
-  gpointer rounded;             /* of layers of int8 */
-  gsize rounded_size;
+  gpointer scratch;             /* of layers of int8 and sparse ones */
+  gsize scratch_size;
 };
 
 static const char *
@@ -270,6 +270,7 @@ tandem_linear_free (TandemLinear *self)
   if (self->bias != NULL)
     dnnl_memory_destroy (self->bias);
   tandem_int8_linear_free (self->int8);
+  tandem_sparse_linear_free (self->sparse);
   tandem_memory_free (self->packed);
   tandem_memory_free (self->bias_data);
   g_free (self);
@@ -313,7 +314,7 @@ tandem_linear_workspace_free (TandemLinearWorkspace *self)
   tandem_memory_free (self->scratchpad);
   tandem_memory_free (self->rows);
   tandem_memory_free (self->converted);
-  tandem_memory_free (self->rounded);
+  tandem_memory_free (self->scratch);
   g_free (self);
 }
 
@@ -395,6 +396,34 @@ run_padded (const TandemLinear *self, guint block, const float *x, gsize n_rows,
 }
 
 /**
+ * tandem_linear_gains_by_zeros: (skip)
+ */
+gboolean
+tandem_linear_gains_by_zeros (guint64 n_kept, guint64 n)
+{
+  return tandem_sparse_gains (tandem_sparse_kernels_get (), n_kept, n);
+}
+
+/**
+ * tandem_linear_is_sparse: (skip)
+ */
+gboolean
+tandem_linear_is_sparse (const TandemLinear *self)
+{
+  return self->sparse != NULL;
+}
+
+static gboolean
+gains_by_zeros (const float *weight, guint n_in, guint n_out)
+{
+  gsize n = (gsize) n_in * n_out, n_kept = 0, i;
+
+  for (i = 0; i < n; i++)
+    n_kept += weight[i] != 0.0f;
+  return n_in <= TANDEM_SPARSE_MAX_INPUTS && tandem_linear_gains_by_zeros (n_kept, n);
+}
+
+/**
  * tandem_linear_new: (skip)
  */
 TandemLinear *
@@ -411,6 +440,11 @@ tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_o
   self->n_out = n_out;
   self->precision = precision;
 
+  if (precision == TANDEM_LINEAR_F32 && gains_by_zeros (weight, n_in, n_out)) {
+    self->sparse = tandem_sparse_linear_new (tandem_sparse_kernels_get (), weight, bias, n_in,
+                                             n_out);
+    return g_steal_pointer (&self);
+  }
   self->plan = get_plan (n_in, n_out, precision, error);
   if (self->plan == NULL ||
       !pack_weight (self, weight,
@@ -474,8 +508,14 @@ tandem_linear_forward (const TandemLinear *self, const float *x, gsize n_rows, f
 
   if (self->int8 != NULL) {
     tandem_int8_linear_forward (self->int8, x, n_rows, out,
-                                ensure (&ws->rounded, &ws->rounded_size,
+                                ensure (&ws->scratch, &ws->scratch_size,
                                         tandem_int8_linear_get_scratch (self->int8)));
+    return TRUE;
+  }
+  if (self->sparse != NULL) {
+    tandem_sparse_linear_forward (self->sparse, x, n_rows, out,
+                                  ensure (&ws->scratch, &ws->scratch_size,
+                                          tandem_sparse_linear_get_scratch (self->sparse)));
     return TRUE;
   }
   /* The smallest usable block over one row; with none, rows go one by one. */

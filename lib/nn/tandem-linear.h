@@ -24,7 +24,7 @@ typedef struct _TandemLinearWorkspace TandemLinearWorkspace;
 gboolean tandem_linear_supports (TandemLinearPrecision precision);
 
 /* y = x W' + b. weight: [n_out, n_in] row-major, copied to the layout that the
- * machine likes best; bias: [n_out]. */
+ * machine likes best; bias: [n_out]. Where it gains, zeros are left out, as tandem-sparse.h says. */
 TandemLinear *tandem_linear_new (const float *weight, const float *bias, guint n_in, guint n_out,
                                  TandemLinearPrecision precision, GError **error);
 
@@ -38,6 +38,12 @@ TandemLinear *tandem_linear_new_int8 (const gint8 *weight, const float *scales, 
                                       guint n_in, guint n_out);
 
 gboolean tandem_linear_is_int8 (const TandemLinear *linear);
+
+/* Whether a float32 layer of @n weights, of which @n_kept are not zero, leaves zeros out. */
+gboolean tandem_linear_gains_by_zeros (guint64 n_kept, guint64 n);
+
+/* Whether it leaves zeros out. */
+gboolean tandem_linear_is_sparse (const TandemLinear *linear);
 
 void tandem_linear_free (TandemLinear *linear);
 

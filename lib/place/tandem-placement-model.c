@@ -6,6 +6,7 @@
 
 #include "model/tandem-model-private.h"
 #include "nn/tandem-kernels.h"
+#include "nn/tandem-linear.h"
 #include "place/tandem-place-error.h"
 #include "place/tandem-placement-private.h"
 
@@ -14,12 +15,47 @@
 /* As many rows as a stage takes at once, at the most; see lib/model/tandem-bert-stage.c. */
 #define GROUP_ROWS 512
 
+/* Whether it is key or value of the last layer before the classifier, which are kept whole. */
+static gboolean
+is_moved (TandemModel *model, const char *name)
+{
+  const TandemModelConfig *config = tandem_model_get_config (model);
+  static const char *const parts[] = { "attention.self.key.weight", "attention.self.value.weight" };
+  guint i;
+
+  for (i = 0; i < G_N_ELEMENTS (parts) && tandem_model_has_classifier (model); i++) {
+    g_autofree char *moved =
+        tandem_model_config_get_layer_name (config, config->n_layers - 1, parts[i]);
+
+    if (g_str_equal (name, moved))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* What is left of a matrix whose zeros are left out, or 0 when it is not one. Each weight has the
+ * number of its input with it, and groups of outputs are filled up. */
+static guint64
+get_sparse_size (TandemModel *model, const TandemModelSpec *spec)
+{
+  g_autoptr (TandemSparseTensor) sparse = tandem_model_get_sparse_tensor (model, spec->name);
+  guint64 n, n_values;
+
+  if (sparse == NULL)
+    return 0;
+  n = tandem_sparse_tensor_get_n_elements (sparse);
+  n_values = tandem_sparse_tensor_get_n_values (sparse);
+  return tandem_linear_gains_by_zeros (n_values, n) && !is_moved (model, spec->name)
+    ? 6 * n_values + n / 16 : 0;
+}
+
 /* Word embeddings stay as the file has them. All else becomes 32-bit floats, but for the
- * matrices of linear layers that compute in bfloat16. Those of a quantized model take less on many
- * processors, as much on others. */
+ * matrices of linear layers that compute in bfloat16 or without zeros. Those of a quantized model
+ * take less on many processors, as much on others. */
 static guint64
 get_size (TandemModel *model, const TandemModelSpec *spec, TandemPrecision precision)
 {
+  guint64 sparse_size;
   guint64 n = spec->shape[0] * (spec->n_dims > 1 ? spec->shape[1] : 1);
 
   if (g_str_equal (spec->name, WORD_EMBEDDINGS)) {
@@ -38,7 +74,8 @@ get_size (TandemModel *model, const TandemModelSpec *spec, TandemPrecision preci
   if (precision == TANDEM_PRECISION_BF16 && spec->n_dims == 2 &&
       !g_str_has_prefix (spec->name, "embeddings."))
     return 2 * n;
-  return 4 * n;
+  sparse_size = precision == TANDEM_PRECISION_F32 ? get_sparse_size (model, spec) : 0;
+  return sparse_size > 0 ? sparse_size : 4 * n;
 }
 
 static guint64

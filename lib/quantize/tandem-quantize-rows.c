@@ -9,14 +9,10 @@
 #include <string.h>
 
 #include "quantize/tandem-quantize.h"
-#include "stream/tandem-rows.h"
+#include "tensor/tandem-half-private.h"
 #include "tensor/tandem-memory.h"
 
 #define INT8_LARGEST 127
-
-/* What half stores with its full precision. */
-#define HALF_SMALLEST 0x1p-14f
-#define HALF_LARGEST 65504.0f
 
 /* Returns what one step of int8 stands for in each row, or NULL when the matrix holds what is
  * not finite. */
@@ -49,7 +45,7 @@ fit_half (const float *scales, guint64 n)
   guint64 i;
 
   for (i = 0; i < n; i++)
-    if (scales[i] != 0.0f && (scales[i] < HALF_SMALLEST || scales[i] > HALF_LARGEST))
+    if (scales[i] != 0.0f && (scales[i] < TANDEM_F16_SMALLEST || scales[i] > TANDEM_F16_LARGEST))
       return FALSE;
   return TRUE;
 }
@@ -58,17 +54,21 @@ fit_half (const float *scales, guint64 n)
 static TandemTensor *
 store_scales (float *scales, guint64 n, gboolean half, GError **error)
 {
-  TandemRowFormat format = half && fit_half (scales, n) ? TANDEM_ROW_FORMAT_F16LE
-                                                        : TANDEM_ROW_FORMAT_F32LE;
-  gsize size = n * (format == TANDEM_ROW_FORMAT_F16LE ? 2 : 4);
-  guint8 *stored = g_malloc (size);
-  g_autoptr (GBytes) bytes = g_bytes_new_take (stored, size);
+  guint16 *halves;
+  g_autoptr (GBytes) bytes = NULL;
+  guint64 i;
 
-  tandem_rows_encode (format, scales, 1, n, stored);
-  tandem_rows_decode (format, stored, 1, n, scales);
-  return tandem_tensor_new (format == TANDEM_ROW_FORMAT_F16LE ? TANDEM_DTYPE_F16
-                                                              : TANDEM_DTYPE_F32,
-                            1, &n, bytes, error);
+  if (!half || !fit_half (scales, n)) {
+    bytes = g_bytes_new (scales, n * sizeof *scales);
+    return tandem_tensor_new (TANDEM_DTYPE_F32, 1, &n, bytes, error);
+  }
+  halves = g_new (guint16, n);
+  bytes = g_bytes_new_take (halves, n * sizeof *halves);
+  for (i = 0; i < n; i++) {
+    halves[i] = tandem_f16_from_float (scales[i]);
+    scales[i] = tandem_f16_to_float (halves[i]);
+  }
+  return tandem_tensor_new (TANDEM_DTYPE_F16, 1, &n, bytes, error);
 }
 
 /**

@@ -8,13 +8,13 @@
 
 #include "model/tandem-model-private.h"
 #include "quantize/tandem-quantize.h"
-#include "stream/tandem-rows.h"
+#include "tensor/tandem-half-private.h"
 #include "tensor/tandem-memory.h"
+#include "tensor/tandem-safetensors-private.h"
 #include "train/tandem-model-export-private.h"
 
 #define TOKEN_TYPES "embeddings.token_type_embeddings.weight"
 #define CLASSIFIER "classifier.weight"
-#define HALF_LARGEST 65504.0f
 
 typedef struct
 {
@@ -22,6 +22,7 @@ typedef struct
   TandemQuantizeFormat format;
   const char *const *kept;
   GHashTable *tensors;          /* by the names that the file shall have */
+  GHashTable *metadata;         /* of the file */
 } Maker;
 
 static gboolean
@@ -30,11 +31,17 @@ is_int8 (TandemQuantizeFormat format)
   return format == TANDEM_QUANTIZE_INT8 || format == TANDEM_QUANTIZE_INT8_WEIGHTS;
 }
 
-/* A table of two rows and a classifier of a few are not worth their scales. */
+/* A table of two rows and a classifier of a few are not worth their scales; of a pruned matrix less
+ * may be left than int8 takes. */
 static gboolean
-is_quantizable (const char *name, guint n_dims)
+is_quantizable (TandemModel *model, const char *name, const TandemTensor *tensor)
 {
-  return n_dims == 2 && !g_str_equal (name, TOKEN_TYPES) && !g_str_equal (name, CLASSIFIER);
+  g_autoptr (TandemSparseTensor) sparse = tandem_model_get_sparse_tensor (model, name);
+
+  return tandem_tensor_get_n_dims (tensor) == 2 && !g_str_equal (name, TOKEN_TYPES) &&
+         !g_str_equal (name, CLASSIFIER) &&
+         (sparse == NULL || tandem_sparse_tensor_get_n_bytes (sparse) >
+                                tandem_tensor_get_n_elements (tensor));
 }
 
 /**
@@ -42,7 +49,8 @@ is_quantizable (const char *name, guint n_dims)
  * @model: a model
  *
  * Lists the tensors that int8 formats store as int8: the matrices of all linear layers but the
- * classifier, and word and position embeddings.
+ * classifier, and word and position embeddings; but not those that were pruned so far that they
+ * take fewer bytes without their zeros.
  *
  * Returns: (transfer full) (array zero-terminated=1): canonical names, from the embeddings up
  */
@@ -59,7 +67,7 @@ tandem_quantize_list_tensors (TandemModel *model)
   for (i = 0; names[i] != NULL; i++) {
     g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, names[i], NULL);
 
-    if (tensor != NULL && is_quantizable (names[i], tandem_tensor_get_n_dims (tensor)))
+    if (tensor != NULL && is_quantizable (model, names[i], tensor))
       g_strv_builder_add (list, names[i]);
   }
   return g_strv_builder_end (list);
@@ -91,35 +99,78 @@ add_int8 (Maker *maker, const char *name, const TandemTensor *tensor, GError **e
   return TRUE;
 }
 
-static gboolean
-add_half (Maker *maker, const char *name, const TandemTensor *tensor, GError **error)
+/* Returns the tensor in 16 bits an element. */
+static TandemTensor *
+to_half (Maker *maker, const char *name, const TandemTensor *tensor, GError **error)
 {
   gboolean bf16 = maker->format == TANDEM_QUANTIZE_BF16;
   guint64 n = tandem_tensor_get_n_elements (tensor), shape[TANDEM_TENSOR_MAX_DIMS], i;
   g_autoptr (TandemFloats) values = tandem_memory_new (n, sizeof (float));
-  guint8 *stored = g_malloc (2 * n);
+  guint16 *stored = g_new (guint16, n);
   g_autoptr (GBytes) bytes = g_bytes_new_take (stored, 2 * n);
-  TandemTensor *halves;
   guint dim;
 
   tandem_tensor_copy_f32 (tensor, 0, n, values);
   for (i = 0; i < n; i++) {
-    if (!isfinite (values[i]) || (!bf16 && fabsf (values[i]) > HALF_LARGEST)) {
+    if (!isfinite (values[i]) || (!bf16 && fabsf (values[i]) > TANDEM_F16_LARGEST)) {
       g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
                    "%s: element %" G_GUINT64_FORMAT " of tensor \"%s\" is %g, which %s cannot hold",
                    maker->model->display_path, i, name, values[i], bf16 ? "BF16" : "F16");
-      return FALSE;
+      return NULL;
     }
   }
-  tandem_rows_encode (bf16 ? TANDEM_ROW_FORMAT_BF16LE : TANDEM_ROW_FORMAT_F16LE, values, 1, n,
-                      stored);
+  for (i = 0; i < n; i++)
+    stored[i] = bf16 ? tandem_bf16_from_float (values[i]) : tandem_f16_from_float (values[i]);
   for (dim = 0; dim < tandem_tensor_get_n_dims (tensor); dim++)
     shape[dim] = tandem_tensor_get_dim (tensor, dim);
-  halves = tandem_tensor_new (bf16 ? TANDEM_DTYPE_BF16 : TANDEM_DTYPE_F16, dim, shape, bytes,
-                              error);
+  return tandem_tensor_new (bf16 ? TANDEM_DTYPE_BF16 : TANDEM_DTYPE_F16, dim, shape, bytes, error);
+}
+
+static gboolean
+add_half (Maker *maker, const char *name, const TandemTensor *tensor, GError **error)
+{
+  TandemTensor *halves = to_half (maker, name, tensor, error);
+
   if (halves == NULL)
     return FALSE;
   insert (maker, name, halves);
+  return TRUE;
+}
+
+/* Whether a tensor is to stay as it is stored. */
+static gboolean
+stays (const Maker *maker, const char *name, const TandemTensor *tensor)
+{
+  return (maker->kept != NULL && g_strv_contains (maker->kept, name)) ||
+         (is_int8 (maker->format) && !is_quantizable (maker->model, name, tensor));
+}
+
+/* What was pruned stays pruned, in the type that it had or in 16 bits a value. */
+static gboolean
+add_sparse (Maker *maker, const char *name, TandemSparseTensor *tensor, gboolean as_it_is,
+            GError **error)
+{
+  g_autofree char *file_name =
+      tandem_model_name_from_canonical (maker->model->config.type, name);
+  g_autoptr (TandemTensor) values = NULL;
+  g_autoptr (TandemSparseTensor) halves = NULL;
+  guint64 shape[TANDEM_TENSOR_MAX_DIMS];
+  guint dim;
+
+  if (as_it_is) {
+    tandem_sparse_tensor_store (tensor, file_name, maker->metadata, maker->tensors);
+    return TRUE;
+  }
+  values = to_half (maker, name, tandem_sparse_tensor_get_values (tensor), error);
+  if (values == NULL)
+    return FALSE;
+  for (dim = 0; dim < tandem_sparse_tensor_get_n_dims (tensor); dim++)
+    shape[dim] = tandem_sparse_tensor_get_dim (tensor, dim);
+  halves = tandem_sparse_tensor_new (tandem_sparse_tensor_get_mask (tensor), values, dim, shape,
+                                     error);
+  if (halves == NULL)
+    return FALSE;
+  tandem_sparse_tensor_store (halves, file_name, maker->metadata, maker->tensors);
   return TRUE;
 }
 
@@ -127,12 +178,15 @@ static gboolean
 add_tensor (Maker *maker, const char *name, GError **error)
 {
   g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (maker->model, name, error);
-  gboolean ok = TRUE;
+  g_autoptr (TandemSparseTensor) sparse = tandem_model_get_sparse_tensor (maker->model, name);
+  gboolean as_it_is, ok;
 
   if (tensor == NULL)
     return FALSE;
-  if ((maker->kept != NULL && g_strv_contains (maker->kept, name)) ||
-      (is_int8 (maker->format) && !is_quantizable (name, tandem_tensor_get_n_dims (tensor)))) {
+  as_it_is = stays (maker, name, tensor);
+  if (sparse != NULL && (as_it_is || !is_int8 (maker->format)))
+    return add_sparse (maker, name, sparse, as_it_is, error);
+  if (as_it_is) {
     insert (maker, name, tandem_tensor_ref (tensor));
     return TRUE;
   }
@@ -242,15 +296,15 @@ write_folder (Maker *maker, TandemExportFolder *folder, GCancellable *cancellabl
 {
   g_autofree char *config = make_config (maker, error);
   g_autofree char *path = g_build_filename (folder->temporary, TANDEM_MODEL_WEIGHTS_FILE, NULL);
-  g_autoptr (GHashTable) metadata = g_hash_table_new (g_str_hash, g_str_equal);
+  GHashTable *metadata = maker->metadata;
   TandemQuantization quantization = maker->format == TANDEM_QUANTIZE_INT8
       ? TANDEM_QUANTIZATION_INT8 : TANDEM_QUANTIZATION_WEIGHTS;
 
-  g_hash_table_insert (metadata, (gpointer) "format", (gpointer) "pt");
-  g_hash_table_insert (metadata, (gpointer) TANDEM_EXPORT_KEY, (gpointer) "1");
+  g_hash_table_insert (metadata, g_strdup ("format"), g_strdup ("pt"));
+  g_hash_table_insert (metadata, g_strdup (TANDEM_EXPORT_KEY), g_strdup ("1"));
   if (is_int8 (maker->format))
-    g_hash_table_insert (metadata, (gpointer) TANDEM_QUANTIZATION_KEY,
-                         (gpointer) tandem_quantization_to_metadata (quantization));
+    g_hash_table_insert (metadata, g_strdup (TANDEM_QUANTIZATION_KEY),
+                         g_strdup (tandem_quantization_to_metadata (quantization)));
   return config != NULL &&
          tandem_export_folder_add (folder, TANDEM_MODEL_CONFIG_FILE, config, -1, error) &&
          copy_files (maker->model, folder, error) &&
@@ -270,8 +324,9 @@ write_folder (Maker *maker, TandemExportFolder *folder, GCancellable *cancellabl
  *
  * Writes a model folder with fewer bits a weight: config.json, model.safetensors and the files of
  * the tokenizer. Of the int8 formats, which tensors become int8 says
- * tandem_quantize_list_tensors(); others stay as they are stored. The 16-bit formats convert every tensor. The model that is written has a
- * fingerprint of its own. It takes the place of @folder when it is complete.
+ * tandem_quantize_list_tensors(); others stay as they are stored. The 16-bit formats convert every
+ * tensor, and what is stored sparse stays sparse. The model that is written has a fingerprint of
+ * its own. It takes the place of @folder when it is complete.
  *
  * Returns: whether the folder was written
  */
@@ -282,7 +337,9 @@ tandem_quantize_model (TandemModel *model, TandemQuantizeFormat format, const ch
 {
   g_autoptr (GHashTable) tensors = g_hash_table_new_full (
       g_str_hash, g_str_equal, g_free, (GDestroyNotify) tandem_tensor_unref);
-  Maker maker = { model, format, kept, tensors };
+  g_autoptr (GHashTable) metadata =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  Maker maker = { model, format, kept, tensors, metadata };
   g_autoptr (TandemExportFolder) writer = NULL;
 
   g_return_val_if_fail (TANDEM_IS_MODEL (model), FALSE);

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "stream/tandem-rows.h"
+#include "tensor/tandem-half-private.h"
 
-#define INFINITE 0x7f800000u
 #define Q8_MAX 127
 
 static inline guint16
@@ -28,65 +28,6 @@ store_half (guint8 *p, guint16 half)
   memcpy (p, &half, sizeof half);
 }
 
-static inline guint32
-to_bits (float x)
-{
-  guint32 bits;
-
-  memcpy (&bits, &x, sizeof bits);
-  return bits;
-}
-
-static inline float
-from_bits (guint32 bits)
-{
-  float x;
-
-  memcpy (&x, &bits, sizeof x);
-  return x;
-}
-
-/* To nearest, ties to even; what is not a number stays so. */
-static inline guint16
-to_bf16 (float x)
-{
-  guint32 bits = to_bits (x);
-  guint32 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-
-  return (bits & ~0x80000000u) > INFINITE ? bits >> 16 | 0x40 : rounded;
-}
-
-/* To nearest, ties to even. Numbers beyond the range become the largest one, 65,504: an
- * infinite activation would spoil the whole sequence. */
-static inline guint16
-to_f16 (float x)
-{
-  guint32 bits = to_bits (x);
-  guint32 sign = bits >> 16 & 0x8000;
-  guint32 size = bits & ~0x80000000u;
-  guint32 bounded = MIN (size, to_bits (65504.0f));
-  /* Below 2^-14 the last bit stands for 2^-24, as it does in a float from 0.5 to 1. */
-  guint32 small = to_bits (from_bits (bounded) + 0.5f) - to_bits (0.5f);
-  /* Else 13 bits go and the exponent's bias changes from 127 to 15. */
-  guint32 normal = (bounded + 0xfff + (bounded >> 13 & 1) - ((127 - 15) << 23)) >> 13;
-  guint32 number = bounded < to_bits (0x1p-14f) ? small : normal;
-
-  return sign | (size > INFINITE ? 0x7e00 : number);
-}
-
-static inline float
-from_f16 (guint16 half)
-{
-  guint32 size = (guint32) (half & 0x7fff) << 13;
-  guint32 exponent = size & 0x0f800000;
-  guint32 normal = size + ((127 - 15) << 23);
-  guint32 special = size + ((255 - 31) << 23);
-  guint32 small = to_bits (from_bits (size + (113 << 23)) - 0x1p-14f);
-  guint32 bits = exponent == 0x0f800000 ? special : exponent == 0 ? small : normal;
-
-  return from_bits (bits | (guint32) (half & 0x8000) << 16);
-}
-
 /* The scale, and then each number divided by it, from -127 to 127. A row that is not finite has a
  * scale that is not a number, and so all of it comes out. */
 static void
@@ -99,7 +40,7 @@ encode_q8 (const float *row, guint width, guint8 *encoded)
   for (i = 0; i < width; i++) {
     float size = fabsf (row[i]);
 
-    bad |= to_bits (size) >= INFINITE;
+    bad |= tandem_float_to_bits (size) >= TANDEM_FLOAT_INFINITE;
     largest = size > largest ? size : largest;
   }
   scale = bad ? (float) NAN : largest / Q8_MAX;
@@ -110,7 +51,7 @@ encode_q8 (const float *row, guint width, guint8 *encoded)
     /* Added to 1.5 * 2^23, a small number is rounded, and stands in the lowest bits. */
     float shifted = row[i] * inverse + 0x1.8p23f;
 
-    encoded[sizeof scale + i] = to_bits (shifted);
+    encoded[sizeof scale + i] = tandem_float_to_bits (shifted);
   }
 }
 
@@ -142,11 +83,11 @@ tandem_rows_encode (TandemRowFormat format, const float *rows, gsize n_rows, gui
       break;
     case TANDEM_ROW_FORMAT_BF16LE:
       for (i = 0; i < n; i++)
-        store_half (encoded + 2 * i, to_bf16 (rows[i]));
+        store_half (encoded + 2 * i, tandem_bf16_from_float (rows[i]));
       break;
     case TANDEM_ROW_FORMAT_F16LE:
       for (i = 0; i < n; i++)
-        store_half (encoded + 2 * i, to_f16 (rows[i]));
+        store_half (encoded + 2 * i, tandem_f16_from_float (rows[i]));
       break;
     case TANDEM_ROW_FORMAT_Q8:
       for (i = 0; i < n_rows; i++)
@@ -179,11 +120,11 @@ tandem_rows_decode (TandemRowFormat format, const guint8 *encoded, gsize n_rows,
       break;
     case TANDEM_ROW_FORMAT_BF16LE:
       for (i = 0; i < n; i++)
-        rows[i] = from_bits ((guint32) load_half (encoded + 2 * i) << 16);
+        rows[i] = tandem_bf16_to_float (load_half (encoded + 2 * i));
       break;
     case TANDEM_ROW_FORMAT_F16LE:
       for (i = 0; i < n; i++)
-        rows[i] = from_f16 (load_half (encoded + 2 * i));
+        rows[i] = tandem_f16_to_float (load_half (encoded + 2 * i));
       break;
     case TANDEM_ROW_FORMAT_Q8:
       for (i = 0; i < n_rows; i++) {

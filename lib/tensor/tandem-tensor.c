@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tandem-half-private.h"
 #include "tandem-safetensors-private.h"
 
 struct _TandemTensor
@@ -251,30 +252,6 @@ tandem_tensor_mark_mapped (TandemTensor *tensor)
   tensor->is_mapped = TRUE;
 }
 
-static float
-f16_to_f32 (guint16 h)
-{
-  guint32 sign = (guint32) (h & 0x8000) << 16;
-  guint32 exponent = (h >> 10) & 0x1f;
-  guint32 mantissa = h & 0x3ff;
-  union
-  {
-    guint32 u;
-    float f;
-  } v;
-
-  if (exponent == 0) {
-    /* Zero and subnormals: the mantissa counts units of 2^-24. */
-    v.f = (float) mantissa * 0x1p-24f;
-    v.u |= sign;
-  } else if (exponent == 31) {
-    v.u = sign | 0x7f800000 | (mantissa << 13);
-  } else {
-    v.u = sign | ((exponent + 112) << 23) | (mantissa << 13);
-  }
-  return v.f;
-}
-
 /**
  * tandem_tensor_copy_f32: (skip)
  * @tensor: a tensor of a floating-point or 8-bit integer type
@@ -307,17 +284,15 @@ tandem_tensor_copy_f32 (const TandemTensor *tensor, guint64 first, guint64 count
         guint16 h;
 
         memcpy (&h, data + 2 * i, sizeof h);
-        out[i] = f16_to_f32 (h);
+        out[i] = tandem_f16_to_float (h);
       }
       return TRUE;
     case TANDEM_DTYPE_BF16:
       for (i = 0; i < count; i++) {
         guint16 h;
-        guint32 u;
 
         memcpy (&h, data + 2 * i, sizeof h);
-        u = (guint32) h << 16;
-        memcpy (&out[i], &u, sizeof u);
+        out[i] = tandem_bf16_to_float (h);
       }
       return TRUE;
     case TANDEM_DTYPE_F64:

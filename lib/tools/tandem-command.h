@@ -35,6 +35,7 @@ extern const TandemCommand tandem_command_profile;
 extern const TandemCommand tandem_command_prune;
 extern const TandemCommand tandem_command_quantize;
 extern const TandemCommand tandem_command_run;
+extern const TandemCommand tandem_command_slim;
 extern const TandemCommand tandem_command_split;
 extern const TandemCommand tandem_command_train;
 extern const TandemCommand tandem_command_tune;

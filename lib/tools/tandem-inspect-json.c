@@ -168,6 +168,8 @@ build_rows (JsonBuilder *json, const TandemInspectReport *report)
       json_builder_add_int_value (json, row->n_flops);
       json_builder_set_member_name (json, "sparse");
       json_builder_add_boolean_value (json, row->is_sparse);
+      json_builder_set_member_name (json, "runs_sparse");
+      json_builder_add_boolean_value (json, row->runs_sparse);
     }
     json_builder_end_object (json);
   }

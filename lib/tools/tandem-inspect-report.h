@@ -18,7 +18,8 @@ typedef struct
   guint64 n_bytes;              /* as it is stored */
   guint64 n_dense_bytes;        /* as it would be with all zeros */
   guint64 n_flops;              /* a row of activations through a linear layer; 0: none */
-  gboolean is_sparse;
+  gboolean is_sparse;           /* as it is stored */
+  gboolean runs_sparse;         /* its zeros are left out on this processor */
 } Row;
 
 /* Rows of one layer or group of layers, of the embeddings, or of what follows the last layer. */

@@ -167,8 +167,9 @@ print_rows (const TandemInspectReport *report)
     g_print ("  %-*s  %-4s  %-14s %12" G_GUINT64_FORMAT, width, name, dtype, shape->str,
              row->n_bytes);
     if (report->model != NULL)
-      g_print (" %5.1f %%%s", get_sparsity (row->n_elements, row->n_kept),
-               row->is_sparse ? _(" sparse") : "");
+      g_print (" %5.1f %%%s%s", get_sparsity (row->n_elements, row->n_kept),
+               row->is_sparse ? _(" sparse") : "",
+               row->runs_sparse ? _(", zeros left out on this processor") : "");
     g_print ("\n");
   }
 }

@@ -129,6 +129,39 @@ count_flops (const Row *row)
   return 2 * row->n_elements;
 }
 
+/* Which matrices are multiplied without their zeros here, a stage that runs them knows. It is not
+ * opened where there are next to none. */
+static gboolean
+find_sparse (TandemInspectReport *report, GError **error)
+{
+  TandemBertStageFlags flags = TANDEM_BERT_STAGE_NONE;
+  g_autoptr (TandemBertStage) stage = NULL;
+  g_auto (GStrv) names = NULL;
+  gboolean any = FALSE;
+  guint first, last, i;
+
+  for (i = 0; i < report->rows->len; i++) {
+    const Row *row = g_ptr_array_index (report->rows, i);
+
+    any = any || (row->n_flops > 0 && row->n_kept <= row->n_elements / 4 * 3);
+  }
+  if (!any)
+    return TRUE;
+  tandem_model_get_layers (report->model, &first, &last);
+  if (!tandem_model_has_classifier (report->model))
+    flags = TANDEM_BERT_STAGE_HIDDEN;
+  stage = tandem_bert_stage_new (report->model, first, last, TANDEM_PRECISION_F32, 1, flags, error);
+  if (stage == NULL)
+    return FALSE;
+  names = tandem_bert_stage_list_sparse (stage);
+  for (i = 0; i < report->rows->len; i++) {
+    Row *row = g_ptr_array_index (report->rows, i);
+
+    row->runs_sparse = g_strv_contains ((const char *const *) names, row->name);
+  }
+  return TRUE;
+}
+
 static gboolean
 collect_model (TandemInspectReport *report, GError **error)
 {
@@ -161,6 +194,8 @@ collect_model (TandemInspectReport *report, GError **error)
       row->n_elements = row->n_kept = 0;
     add_to_part (report, row);
   }
+  if (!find_sparse (report, error))
+    return FALSE;
   tandem_model_get_layers (report->model, &first, NULL);
   if (first > 0) {
     report->no_tokenizer = g_strdup (_("none; the stage file with layer 0 has it"));

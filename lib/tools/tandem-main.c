@@ -24,6 +24,7 @@ static const TandemCommand *const commands[] = {
   &tandem_command_prune,
   &tandem_command_quantize,
   &tandem_command_run,
+  &tandem_command_slim,
   &tandem_command_split,
   &tandem_command_train,
   &tandem_command_tune,

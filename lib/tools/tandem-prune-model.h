@@ -54,6 +54,10 @@ gboolean prune_find_share (TandemModel *model, const PruneMethod *method, guint6
                            double milliseconds, double *share, GCancellable *cancellable,
                            GError **error);
 
+/* tandem-prune-report.c: says what is in @output, which was made of @source. */
+gboolean prune_report (TandemModel *source, const char *output, const char *method, double share,
+                       gboolean as_json, GCancellable *cancellable, GError **error);
+
 /* Milliseconds of one text of 256 tokens, or of as many as the model takes, on this device. */
 gboolean prune_measure (TandemModel *model, double *milliseconds, GCancellable *cancellable,
                         GError **error);

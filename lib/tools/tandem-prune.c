@@ -5,9 +5,7 @@
 
 #include "config.h"
 
-#include <errno.h>
 #include <glib/gi18n-lib.h>
-#include <json-glib/json-glib.h>
 #include <string.h>
 
 #include "tandem-command.h"
@@ -177,8 +175,6 @@ check (const Options *self, const PruneMethod *method)
              "--bytes or --milliseconds");
   else if (!method->vocabulary && n_targets != 1)
     text = _("one of --sparsity, --bytes and --milliseconds is needed");
-  else if (self->milliseconds > 0 && method->magnitude)
-    text = _("--milliseconds goes with --method heads, neurons or layers: zeros alone take as long");
   else if (self->gradual > 0 && (!method->magnitude || self->epochs == 0))
     text = _("--gradual goes with --method magnitude and --epochs");
   else if (self->tensors != NULL && !method->magnitude)
@@ -277,92 +273,6 @@ recover (const Options *self, const char *from, double share)
   return tandem_command_train.run ((char **) args->pdata);
 }
 
-static gboolean
-get_file_size (const char *folder, guint64 *size, GError **error)
-{
-  g_autofree char *path = g_build_filename (folder, "model.safetensors", NULL);
-  g_autoptr (GFile) file = g_file_new_for_path (path);
-  g_autoptr (GFileInfo) info = g_file_query_info (file, G_FILE_ATTRIBUTE_STANDARD_SIZE,
-                                                  G_FILE_QUERY_INFO_NONE, NULL, error);
-
-  *size = info != NULL ? g_file_info_get_size (info) : 0;
-  return info != NULL;
-}
-
-/* Parameters of a model, and those that are not pruned. */
-static gboolean
-count (TandemModel *model, guint64 *n_elements, guint64 *n_kept, GError **error)
-{
-  g_auto (PrunedModel) whole = { .model = model };
-
-  whole.masks = tandem_masks_new_from_model (model);
-  whole.tensors = tandem_prune_get_tensors (model, error);
-  if (whole.tensors == NULL)
-    return FALSE;
-  pruned_model_count (&whole, n_elements, n_kept);
-  return TRUE;
-}
-
-static void
-add_member (JsonBuilder *json, const char *name, gint64 value)
-{
-  json_builder_set_member_name (json, name);
-  json_builder_add_int_value (json, value);
-}
-
-static void
-print_json (const Options *self, TandemModel *model, double share, guint64 before, guint64 n,
-            guint64 n_kept, guint64 size)
-{
-  const TandemModelConfig *config = tandem_model_get_config (model);
-  g_autoptr (JsonBuilder) json = json_builder_new ();
-  g_autoptr (JsonNode) root = NULL;
-  g_autofree char *text = NULL;
-
-  json_builder_begin_object (json);
-  json_builder_set_member_name (json, "output");
-  json_builder_add_string_value (json, self->output);
-  json_builder_set_member_name (json, "method");
-  json_builder_add_string_value (json, self->method != NULL ? self->method : "magnitude");
-  json_builder_set_member_name (json, "share");
-  json_builder_add_double_value (json, share);
-  json_builder_set_member_name (json, "fingerprint");
-  json_builder_add_string_value (json, tandem_model_get_fingerprint (model));
-  add_member (json, "parameters_before", before);
-  add_member (json, "parameters", n);
-  add_member (json, "parameters_kept", n_kept);
-  add_member (json, "bytes", size);
-  add_member (json, "layers", config->n_layers);
-  add_member (json, "vocabulary", config->vocab_size);
-  json_builder_end_object (json);
-  root = json_builder_get_root (json);
-  text = json_to_string (root, TRUE);
-  g_print ("%s\n", text);
-}
-
-/* Says what came out. */
-static gboolean
-report (const Options *self, TandemModel *source, double share, GCancellable *cancellable,
-        GError **error)
-{
-  g_autoptr (TandemModel) model = tandem_model_open (self->output, cancellable, error);
-  guint64 before, n, n_kept, size;
-  g_autofree char *text = NULL;
-
-  if (model == NULL || !count (source, &before, &n, error) ||
-      !count (model, &n, &n_kept, error) || !get_file_size (self->output, &size, error))
-    return FALSE;
-  if (self->json) {
-    print_json (self, model, share, before, n, n_kept, size);
-    return TRUE;
-  }
-  text = g_format_size_full (size, G_FORMAT_SIZE_DEFAULT);
-  g_print (_("Parameters  %.3f of %.3f million, %.1f %% of these not zero\n"), (double) n / 1e6,
-           (double) before / 1e6, 100.0 * (double) n_kept / (double) n);
-  g_print (_("File        %s\n"), text);
-  return TRUE;
-}
-
 /* Prunes at once, and learns again where that was asked for. */
 static int
 prune (const Options *self, PruneMethod *method, GCancellable *cancellable, GError **error)
@@ -392,7 +302,8 @@ prune (const Options *self, PruneMethod *method, GCancellable *cancellable, GErr
     return TANDEM_EXIT_FAILED;
   if (!learns)
     return pruned_model_write (&pruned, self->output, self->force, cancellable, error) &&
-        report (self, model, share, cancellable, error) ? TANDEM_EXIT_OK : TANDEM_EXIT_FAILED;
+        prune_report (model, self->output, self->method != NULL ? self->method : "magnitude", share,
+                      self->json, cancellable, error) ? TANDEM_EXIT_OK : TANDEM_EXIT_FAILED;
 
   between = g_dir_make_tmp ("tandem-prune-XXXXXX", error);
   if (between == NULL)

@@ -4,7 +4,7 @@
 _tandem ()
 {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local commands='doctor fit inspect key merge node plan profile prune quantize run split train tune help'
+  local commands='doctor fit inspect key merge node plan profile prune quantize run slim split train tune help'
 
   local train='
     --data --output --resume --force --from --init --config --vocab --labels
@@ -219,6 +219,14 @@ _tandem ()
         mapfile -t COMPREPLY < <(
           compgen -W '--output --method --sparsity --bytes --milliseconds --scope --tensors --data
             --epochs --gradual --half --force --resume --json --help' -- "$cur")
+        return
+      fi ;;
+    slim)
+      if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(
+          compgen -W '--output --data --validation --test --fine-tune --tune --method --sparsity
+            --tensors --epochs --gradual --weights --max-loss --split --force --resume --json
+            --help' -- "$cur")
         return
       fi ;;
     split)

@@ -11,11 +11,15 @@
 
 #include "tandem-model-export-private.h"
 #include "tandem-train-error.h"
+#include "tensor/tandem-half-private.h"
 
 /* The head that only pretraining uses, under the name that BERT has for it. */
 #define PRETRAINING "cls."
 #define MASKED_LM "cls.predictions."
 #define TRANSFORM "transform."
+
+/* From here on the nearest half is infinite. */
+#define F16_INFINITE 65520.0f
 
 typedef struct
 {
@@ -40,27 +44,6 @@ fail (const Writer *writer, TandemTrainError code, GError **error, const char *f
   va_end (args);
   g_set_error (error, TANDEM_TRAIN_ERROR, code, "%s: %s", writer->folder, what);
   return FALSE;
-}
-
-/* Rounds to nearest even; what is too large becomes infinite. */
-static guint16
-to_f16 (float value)
-{
-  guint32 bits, sign;
-  float magnitude;
-
-  memcpy (&bits, &value, sizeof bits);
-  sign = bits >> 16 & 0x8000;
-  bits &= 0x7fffffff;
-  if (bits >= 0x47800000)
-    return sign | 0x7c00;
-  if (bits < 0x38800000) {
-    /* Subnormal: the steps of numbers from 0.5 to 1 are 2^-24, as theirs. */
-    magnitude = fabsf (value) + 0.5f;
-    memcpy (&bits, &magnitude, sizeof bits);
-    return sign | (bits - 0x3f000000);
-  }
-  return sign | (bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13;
 }
 
 static TandemTensor *
@@ -97,8 +80,8 @@ convert (const Writer *writer, const char *name, TandemTensor *tensor, GError **
   halves = g_new (guint16, n);
   bytes = g_bytes_new_take (halves, n * sizeof *halves);
   for (i = 0; i < n; i++) {
-    halves[i] = to_f16 (values[i]);
-    if ((halves[i] & 0x7fff) == 0x7c00) {
+    halves[i] = tandem_f16_from_float (values[i]);
+    if (fabsf (values[i]) >= F16_INFINITE) {
       fail (writer, TANDEM_TRAIN_ERROR_TENSOR, error,
             "element %" G_GUINT64_FORMAT " of tensor \"%s\" is %g, beyond the range of F16; write "
             "F32", i, name, values[i]);

@@ -221,24 +221,17 @@ tandem_model_init_random (const char *config_text, TandemModelInitFlags flags, g
   return g_steal_pointer (&maker.tensors);
 }
 
+/* All elements, as floats; quantized ones as those that they stand for. */
 static float *
-load (TandemModel *source, const char *name, guint64 n, GError **error)
+load (TandemModel *source, const char *name, GError **error)
 {
   g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (source, name, error);
   g_autoptr (TandemFloats) values = NULL;
 
   if (tensor == NULL)
     return NULL;
-  if (tandem_tensor_get_dtype (tensor) == TANDEM_DTYPE_I8) {
-    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: the model is quantized, and int8 weights cannot be trained; begin with the "
-                 "model that it was made of", tandem_model_get_path (source));
-    return NULL;
-  }
-  values = tandem_memory_new (n, sizeof *values);
-  tandem_tensor_copy_f32 (tensor, 0, n, values);
-  tandem_tensor_release_pages (tensor);
-  return g_steal_pointer (&values);
+  values = tandem_memory_new (tandem_tensor_get_n_elements (tensor), sizeof *values);
+  return tandem_model_copy_f32 (source, name, values, error) ? g_steal_pointer (&values) : NULL;
 }
 
 /* Takes over what has the same width; of positions the first ones, as many as there are. */
@@ -259,7 +252,7 @@ copy_tensors (Maker *maker, TandemModel *source, GError **error)
         (positions ? tandem_tensor_get_dim (tensor, 0) < spec->shape[0]
                    : tandem_tensor_get_dim (tensor, 0) != spec->shape[0]))
       continue;
-    values = load (source, spec->name, n, error);
+    values = load (source, spec->name, error);
     if (values == NULL)
       return FALSE;
     add_values (maker, spec, values, n);
@@ -289,7 +282,7 @@ project_embeddings (Maker *maker, TandemModel *source, GError **error)
     guint n_rows = (guint[]) { maker->config.vocab_size, maker->config.max_positions,
                                maker->config.n_types }[i];
     TandemModelSpec spec = { (char *) names[i], 2, { n_rows, narrow } };
-    g_autoptr (TandemFloats) wide = load (source, names[i], (guint64) n_rows * width, error);
+    g_autoptr (TandemFloats) wide = load (source, names[i], error);
     float *out;
 
     if (wide == NULL)

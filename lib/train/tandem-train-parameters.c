@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "model/tandem-model-private.h"
 #include "tensor/tandem-memory.h"
 #include "base/tandem-random-private.h"
 
@@ -103,6 +104,7 @@ new_zeros (gsize n)
   return data;
 }
 
+/* Quantized weights are trained as the floats that they stand for. */
 static gboolean
 load (TandemModel *model, const char *name, gsize n, float *out, GError **error)
 {
@@ -110,23 +112,14 @@ load (TandemModel *model, const char *name, gsize n, float *out, GError **error)
 
   if (tensor == NULL)
     return FALSE;
-  if (tandem_tensor_get_dtype (tensor) == TANDEM_DTYPE_I8) {
+  if (tandem_tensor_get_n_elements (tensor) != n) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: the model is quantized, and int8 weights cannot be trained; train the model "
-                 "that it was made of", tandem_model_get_path (model));
+                 "%s: the tensor %s has %" G_GUINT64_FORMAT " elements; %" G_GSIZE_FORMAT
+                 " are needed", tandem_model_get_path (model), name,
+                 tandem_tensor_get_n_elements (tensor), n);
     return FALSE;
   }
-  if (tandem_tensor_get_n_elements (tensor) != n ||
-      !tandem_tensor_copy_f32 (tensor, 0, n, out)) {
-    g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
-                 "%s: the tensor %s has %" G_GUINT64_FORMAT " elements of type %s; %"
-                 G_GSIZE_FORMAT " of F32, F16 or BF16 are needed", tandem_model_get_path (model),
-                 name, tandem_tensor_get_n_elements (tensor),
-                 tandem_dtype_to_string (tandem_tensor_get_dtype (tensor)), n);
-    return FALSE;
-  }
-  tandem_tensor_release_pages (tensor);
-  return TRUE;
+  return tandem_model_copy_f32 (model, name, out, error);
 }
 
 /* As tandem_model_init_random() does. */

@@ -6,8 +6,9 @@
  *   bench-stage MODEL f32|bf16 THREADS hidden|logits FILE SIZE [FILE SIZE ...]
  *
  * A FILE is a workload, run in micro-batches of SIZE sequences: little-endian
- * uint32 n, n lengths, and all ids as int32. Commands come on standard input,
- * one a line, and each is answered by one line of JSON:
+ * uint32 n, n lengths, and all ids as int32; or reviews (.tsv), which the tokenizer of the
+ * model encodes; of "reviews.tsv:256" those that are longer than 256 tokens, cut there.
+ * Commands come on standard input, one a line, and each is answered by one line of JSON:
  *
  *   go W SECONDS     whole passes over workload W (from 0) until that time is over;
  *                    cpu_seconds is the processor's time of all threads
@@ -40,15 +41,66 @@ typedef struct
   float *output;
 } Bench;
 
+/* Returns reviews as a file of ids holds them. @spec is the name of their file, and behind a colon
+ * how many tokens of each count. */
+static char *
+encode_reviews (TandemModel *model, const char *spec, gsize *length, GError **error)
+{
+  const char *colon = strrchr (spec, ':');
+  g_autofree char *path = colon != NULL ? g_strndup (spec, colon - spec) : g_strdup (spec);
+  guint longest = tandem_model_get_config (model)->max_positions;
+  guint wanted = colon != NULL ? (guint) strtoul (colon + 1, NULL, 10) : 0;
+  g_autoptr (TandemTokenizer) tokenizer = tandem_model_get_tokenizer (model, error);
+  g_autoptr (TandemReviewReader) reader = NULL;
+  g_autoptr (GArray) lengths = g_array_new (FALSE, FALSE, sizeof (guint32));
+  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (gint32));
+  g_autoptr (GError) local = NULL;
+  GBytes *text;
+  guint32 n = 0;
+  int label;
+
+  if (tokenizer != NULL)
+    reader = tandem_review_reader_open (path, TANDEM_REVIEW_SPLIT_TRAIN, 0, NULL, error);
+  if (reader == NULL)
+    return NULL;
+  g_array_append_val (lengths, n);
+  while (tandem_review_reader_next (reader, &text, &label, NULL, &local)) {
+    guint before = ids->len;
+    gsize size;
+    const char *start = g_bytes_get_data (text, &size);
+
+    tandem_tokenizer_encode_into (tokenizer, size > 0 ? start : "", size,
+                                  wanted > 0 ? MIN (wanted, longest) : longest, ids, NULL);
+    g_bytes_unref (text);
+    n = ids->len - before;
+    if (wanted > 0 && n < wanted)
+      g_array_set_size (ids, before);
+    else
+      g_array_append_val (lengths, n);
+  }
+  if (local != NULL) {
+    g_propagate_error (error, g_steal_pointer (&local));
+    return NULL;
+  }
+  g_array_index (lengths, guint32, 0) = lengths->len - 1;
+  g_array_append_vals (lengths, ids->data, ids->len);
+  *length = lengths->len * sizeof (guint32);
+  return g_array_free (g_steal_pointer (&lengths), FALSE);
+}
+
 static gboolean
-workload_open (Workload *self, const char *path, guint size, GError **error)
+workload_open (Workload *self, TandemModel *model, const char *path, guint size, GError **error)
 {
   g_autofree char *data = NULL;
   const guint32 *words;
   gsize length, n_words, n_ids = 0, done = 0;
   guint i;
 
-  if (!g_file_get_contents (path, &data, &length, error))
+  if (strstr (path, ".tsv") != NULL)
+    data = encode_reviews (model, path, &length, error);
+  else if (!g_file_get_contents (path, &data, &length, error))
+    return FALSE;
+  if (data == NULL)
     return FALSE;
   words = (const guint32 *) data;
   n_words = length / sizeof *words;
@@ -202,7 +254,7 @@ bench_open (Bench *bench, char **argv, GError **error)
   for (i = 0; i < bench->n_workloads; i++) {
     Workload *work = &bench->workloads[i];
 
-    if (!workload_open (work, argv[5 + 2 * i], (guint) strtoul (argv[6 + 2 * i], NULL, 10),
+    if (!workload_open (work, model, argv[5 + 2 * i], (guint) strtoul (argv[6 + 2 * i], NULL, 10),
                         error))
       return FALSE;
     for (batch = 0; batch < work->n_batches; batch++)

@@ -114,6 +114,8 @@ def test_bytes():
     refused(MODEL, '-o', path('none'), '-b', '100', why='cannot be reached', status=1)
     refused(MODEL, '-o', path('none'), '-m', 'heads', '--milliseconds', '0.0000001',
             why='cannot be reached', status=1)
+    run(MODEL, '-o', path('zero'), '--milliseconds', '1e6')
+    assert sparsity(path('zero')) < 0.01, sparsity(path('zero'))
     run(MODEL, '-o', path('fast'), '-m', 'neurons', '--milliseconds', '1e6')
     assert inspect(path('fast'))['config']['intermediate_size'] == 32
 
@@ -198,7 +200,6 @@ def test_refused():
     refused(MODEL, *out, '-s', '0.5', '-b', '5M', why='one of --sparsity, --bytes')
     refused(MODEL, *out, '-s', '1.5', why='--sparsity=1.5 is not a number')
     refused(MODEL, *out, '-b', 'much', why='--bytes=much is no size')
-    refused(MODEL, *out, '--milliseconds', '3', why='zeros alone take as long')
     refused(MODEL, *out, '-m', 'magnitude,heads', '-s', '0.5', why='prune again')
     refused(MODEL, *out, '-m', 'weights', '-s', '0.5', why='--method=weights is none of')
     refused(MODEL, *out, '-m', 'vocabulary', why='needs --data')

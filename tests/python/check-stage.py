@@ -7,7 +7,8 @@ Without folders, models of several shapes with random weights are made: of BERT,
 or of ALBERT with --albert, which are tried at every length up to 128. With
 --all-lengths every length from 1 to the model's longest is tried, which takes
 minutes. The interpreter needs torch and transformers; without them everything
-is skipped.
+is skipped. A folder may hold a model that was quantized or pruned: transformers
+gets it as dense floats, and what int8 activations round may differ.
 """
 
 import os
@@ -25,6 +26,8 @@ try:
 except ImportError as error:
     print(f"1..0 # SKIP {error}")
     sys.exit(0)
+
+from plain_model import is_plain, write_plain
 
 torch.set_num_threads(1)
 LENGTHS = [1, 2, 3, 7, 16, 31, 64, 100, 129, 256, 400, 511, 512]
@@ -65,7 +68,8 @@ def check(program, folder, name, all_lengths=False):
     classifies = any(a.endswith("ForSequenceClassification") for a in config.architectures or [])
     kind = "logits" if classifies else "hidden"
     cls = AutoModelForSequenceClassification if classifies else AutoModel
-    model = cls.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    with tempfile.TemporaryDirectory() as plain:
+        model = cls.from_pretrained(write_plain(folder, plain), torch_dtype=torch.float32).eval()
     rand = np.random.default_rng(1)
     longest = config.max_position_embeddings
     lengths = range(1, longest + 1) if all_lengths else [n for n in LENGTHS if n <= longest]
@@ -73,7 +77,9 @@ def check(program, folder, name, all_lengths=False):
     whole = run_stage(program, folder, kind, sequences)
     expected = reference(model, kind, sequences)
     worst = float(np.abs(whole - expected).max())
-    report(worst < 1e-4, f"{name}: {kind} within 1e-4 of transformers (largest difference {worst:.1e})")
+    limit = 1e-4 if is_plain(folder) else 0.05 * float(np.abs(expected).max())
+    report(worst < limit,
+           f"{name}: {kind} within {limit:.1e} of transformers (largest difference {worst:.1e})")
 
     alone = np.concatenate([run_stage(program, folder, kind, [s]) for s in sequences])
     report(np.array_equal(alone, whole), f"{name}: the same bits alone and among batch-mates")
