@@ -247,11 +247,11 @@ def test_bert():
 
 @tap.case('an ALBERT, with its stages')
 def test_albert():
-    write('vocab.txt', '\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + WORDS) + '\n')
+    write('vocab.txt', '\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + made_up.WORDS) + '\n')
     write('albert.json', json.dumps({
         'model_type': 'albert', 'num_hidden_layers': 2, 'num_hidden_groups': 1,
         'inner_group_num': 1, 'embedding_size': 8, 'hidden_size': 16, 'num_attention_heads': 2,
-        'intermediate_size': 32, 'vocab_size': len(WORDS) + 5, 'max_position_embeddings': 40,
+        'intermediate_size': 32, 'vocab_size': len(made_up.WORDS) + 5, 'max_position_embeddings': 40,
         'type_vocab_size': 2, 'hidden_act': 'gelu_new', 'layer_norm_eps': 1e-12,
         'hidden_dropout_prob': 0, 'attention_probs_dropout_prob': 0,
         'classifier_dropout_prob': 0.1}))
