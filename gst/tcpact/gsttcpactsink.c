@@ -52,6 +52,9 @@
 GST_DEBUG_CATEGORY_STATIC (gst_tcpact_sink_debug);
 #define GST_CAT_DEFAULT gst_tcpact_sink_debug
 
+/* The longest that a failure waits for a pipeline that is starting. */
+#define START_TIMEOUT (300 * G_TIME_SPAN_MILLISECOND)
+
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE (
     "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (GST_TCPACT_CAPS));
 
@@ -146,9 +149,25 @@ gst_tcpact_sink_fail (GstTcpactSink *self, TandemSender *sender, const GError *e
   gst_tcpact_post (GST_ELEMENT (self), GST_MESSAGE_ERROR, error, state);
 }
 
+/* Programs start a pipeline, and then the loop that an error ends: gst-launch-1.0 forgets one that
+ * comes in between. Who plays has come to the loop. */
+static void
+wait_until_played (GstElement *self)
+{
+  gint64 until = g_get_monotonic_time () + START_TIMEOUT;
+
+  GST_OBJECT_LOCK (self);
+  while (GST_STATE (self) != GST_STATE_PLAYING && GST_STATE_TARGET (self) >= GST_STATE_PAUSED &&
+         g_cond_wait_until (GST_STATE_GET_COND (self), GST_OBJECT_GET_LOCK (self), until))
+    ;
+  GST_OBJECT_UNLOCK (self);
+}
+
+/* In the sender's thread. */
 static void
 on_sender_failed (TandemSender *sender, const GError *error, gpointer user_data)
 {
+  wait_until_played (user_data);
   gst_tcpact_sink_fail (user_data, sender, error);
 }
 
