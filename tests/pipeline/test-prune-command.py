@@ -4,7 +4,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -12,11 +11,11 @@ import tempfile
 import time
 import xml.etree.ElementTree
 
+import made_up
 import tap
 
 TOOL = os.environ['TANDEM_TEST_TOOL']
 FOLDER = tempfile.mkdtemp(prefix='tandem-prune-')
-WORDS = [a + b + c for a in 'bdfgklmnprst' for b in 'aeiou' for c in 'nrs']
 TIMEOUT = 300
 
 
@@ -47,23 +46,8 @@ def sparsity(model):
 
 
 def prepare():
-    chance = random.Random(3)
-    rows = []
-    for _ in range(160):
-        label = chance.random() < 0.5
-        words = [chance.choice(WORDS[16:]) for _ in range(chance.randint(3, 12))]
-        words += [chance.choice(WORDS[8 * label:][:8]) for _ in range(3)]
-        rows.append('%s,%s\n' % (' '.join(words), 'positive' if label else 'negative'))
-    with open(path('reviews.csv'), 'w', encoding='utf-8') as file:
-        file.write('review,sentiment\n' + ''.join(rows))
-    with open(path('config.json'), 'w', encoding='utf-8') as file:
-        json.dump({'model_type': 'bert', 'num_hidden_layers': 2, 'hidden_size': 16,
-                   'num_attention_heads': 2, 'intermediate_size': 32,
-                   'vocab_size': len(WORDS) + 5, 'max_position_embeddings': 40,
-                   'type_vocab_size': 2, 'hidden_act': 'gelu', 'layer_norm_eps': 1e-12,
-                   'hidden_dropout_prob': 0.1, 'attention_probs_dropout_prob': 0.1}, file)
-    with open(path('vocab.txt'), 'w', encoding='utf-8') as file:
-        file.write('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + WORDS) + '\n')
+    made_up.write_reviews(path('reviews.csv'), 160, 3)
+    made_up.write_config(FOLDER)
     run('--init', 'random', '--config', path('config.json'), '--vocab', path('vocab.txt'), '--data',
         path('reviews.csv'), '--output', path('model'), '--epochs', '1', '--max-length', '40',
         command='train')
@@ -99,10 +83,10 @@ def test_at_once():
 @tap.case('vocabulary')
 def test_vocabulary():
     with open(path('few.csv'), 'w', encoding='utf-8') as file:
-        file.write('review,sentiment\n%s,positive\n' % ' '.join(WORDS[:10]))
+        file.write('review,sentiment\n%s,positive\n' % ' '.join(made_up.WORDS[:10]))
     run(MODEL, '-o', path('words'), '-m', 'vocabulary', '-d', path('few.csv'))
     with open(path('words', 'vocab.txt'), encoding='utf-8') as file:
-        assert file.read().split() == ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + WORDS[:10]
+        assert file.read().split() == ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + made_up.WORDS[:10]
     assert inspect(path('words'))['config']['vocab_size'] == 15
 
 

@@ -4,18 +4,17 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 
+import made_up
 import tap
 
 TOOL = os.environ['TANDEM_TEST_TOOL']
 FOLDER = tempfile.mkdtemp(prefix='tandem-slim-')
-WORDS = [a + b + c for a in 'bdfgklmnprst' for b in 'aeiou' for c in 'nrs']
 TIMEOUT = 300
 
 
@@ -35,28 +34,10 @@ def refused(*args, why, status=2):
     assert why in result.stderr, result.stderr
 
 
-def write_reviews(name, n, seed):
-    chance = random.Random(seed)
-    with open(path(name), 'w', encoding='utf-8') as file:
-        file.write('review,sentiment\n')
-        for _ in range(n):
-            label = chance.random() < 0.5
-            words = [chance.choice(WORDS[16:]) for _ in range(chance.randint(3, 12))]
-            words += [chance.choice(WORDS[8 * label:][:8]) for _ in range(3)]
-            file.write('%s,%s\n' % (' '.join(words), 'positive' if label else 'negative'))
-
-
 def prepare():
-    write_reviews('train.csv', 160, 3)
-    write_reviews('validation.csv', 60, 4)
-    with open(path('config.json'), 'w', encoding='utf-8') as file:
-        json.dump({'model_type': 'bert', 'num_hidden_layers': 2, 'hidden_size': 16,
-                   'num_attention_heads': 2, 'intermediate_size': 32,
-                   'vocab_size': len(WORDS) + 5, 'max_position_embeddings': 40,
-                   'type_vocab_size': 2, 'hidden_act': 'gelu', 'layer_norm_eps': 1e-12,
-                   'hidden_dropout_prob': 0.1, 'attention_probs_dropout_prob': 0.1}, file)
-    with open(path('vocab.txt'), 'w', encoding='utf-8') as file:
-        file.write('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + WORDS) + '\n')
+    made_up.write_reviews(path('train.csv'), 160, 3)
+    made_up.write_reviews(path('validation.csv'), 60, 4)
+    made_up.write_config(FOLDER)
     run('--init', 'random', '--config', path('config.json'), '--vocab', path('vocab.txt'), '--data',
         path('train.csv'), '--output', path('model'), '--epochs', '1', '--max-length', '40',
         command='train')
