@@ -14,7 +14,6 @@
 
 #include <glib/gi18n-lib.h>
 
-
 #define GST_CAT_DEFAULT gst_bert_bin_debug
 GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
 
