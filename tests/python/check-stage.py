@@ -77,7 +77,7 @@ def check(program, folder, name, all_lengths=False):
     whole = run_stage(program, folder, kind, sequences)
     expected = reference(model, kind, sequences)
     worst = float(np.abs(whole - expected).max())
-    limit = 1e-4 if is_plain(folder) else 0.05 * float(np.abs(expected).max())
+    limit = 1e-4 if is_plain(folder) else 0.02 * float(np.abs(expected).max())
     report(worst < limit,
            f"{name}: {kind} within {limit:.1e} of transformers (largest difference {worst:.1e})")
 
