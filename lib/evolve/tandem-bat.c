@@ -229,7 +229,7 @@ tandem_bat_class_init (TandemBatClass *klass)
    */
   g_object_class_install_property (
     object_class, PROP_LOUDNESS,
-    g_param_spec_double ("loudness", "Loudness", "The loudness that bats begin with", 0, 10, 2,
+    g_param_spec_double ("loudness", "Loudness", "The loudness that bats begin with", 0, 10, 1.9,
                          flags));
   /**
    * TandemBat:pulse-rate:
@@ -238,7 +238,7 @@ tandem_bat_class_init (TandemBatClass *klass)
    */
   g_object_class_install_property (
     object_class, PROP_PULSE_RATE,
-    g_param_spec_double ("pulse-rate", "Pulse rate", "What the pulse rate rises to", 0, 1, 0.5,
+    g_param_spec_double ("pulse-rate", "Pulse rate", "What the pulse rate rises to", 0, 1, 0.2,
                          flags));
   /**
    * TandemBat:alpha:

@@ -123,7 +123,7 @@ tandem_cuckoo_class_init (TandemCuckooClass *klass)
   g_object_class_install_property (
     object_class, PROP_ABANDON,
     g_param_spec_double ("abandon", "Abandon", "Which part of its coordinates a nest loses", 0, 1,
-                         0.25, flags));
+                         0.15, flags));
   /**
    * TandemCuckoo:step:
    *

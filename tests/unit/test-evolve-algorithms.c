@@ -108,7 +108,7 @@ static void
 test_bat_equations (void)
 {
   enum { N = 5, D = 3, STEPS = 200 };
-  const double alpha = 0.9, gamma = 0.9, r0 = 0.5, walk = 0.05;
+  const double alpha = 0.9, gamma = 0.9, r0 = 0.2, walk = 0.05;
   g_autoptr (TandemSearchSpace) space = evolve_make_space (D);
   g_autoptr (TandemOptimizer) optimizer = evolve_make ("bat", space, 5, STEPS);
   double x[N][D], v[N][D] = { { 0 } }, f[N], loudness[N], r[N] = { 0 }, best[D], best_value = 1e9;
@@ -133,7 +133,7 @@ test_bat_equations (void)
         point[d] = draw (&stream);
         draw (&stream);
       }
-      loudness[i] = 2;
+      loudness[i] = 1.9;
     } else {
       double frequency = draw (&stream);
 
@@ -229,7 +229,7 @@ test_cuckoo_equations (void)
       guint sure = draw (&stream) * D;
 
       for (d = 0; d < D; d++)
-        point[d] = draw (&stream) < 0.25 || d == sure
+        point[d] = draw (&stream) < 0.15 || d == sure
             ? reflect (x[i][d] + r * (x[one][d] - x[other][d])) : x[i][d];
     }
     for (d = 0; d < D && asked; d++)
