@@ -100,16 +100,20 @@ has_names (const Csv *self)
   return TRUE;
 }
 
+/* Of "nan" and "1e999" among numbers the reader is told; it makes no names of the numbers. */
 static gboolean
 is_numeric (const Csv *self, guint first, guint column)
 {
-  double number;
   guint i;
 
   for (i = first; i < self->lines->len; i++) {
     const char *text = get_cell (self, i, column);
+    char *end = NULL;
 
-    if (text != NULL && !tandem_data_table_parse_number (text, &number))
+    if (text == NULL)
+      continue;
+    g_ascii_strtod (text, &end);
+    if (end == text || *end != '\0')
       return FALSE;
   }
   return TRUE;

@@ -146,7 +146,7 @@ tandem_data_table_add_cell (TandemDataTable *self, guint64 line, guint column, c
   if (text != NULL && facts->values == NULL) {
     if (!tandem_data_table_parse_number (text, &number))
       return tandem_data_table_fail (self, line, error, "\"%.80s\" is \"%.80s\", which is no "
-                                     "number", facts->name, text);
+                                     "finite number", facts->name, text);
   } else if (text != NULL) {
     if (!g_hash_table_lookup_extended (facts->indices, text, NULL, &index))
       return tandem_data_table_fail (self, line, error,

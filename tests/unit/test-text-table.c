@@ -72,7 +72,7 @@ test_csv (void)
       "?,\"blue\",c\n";
   g_autoptr (GError) error = NULL;
   g_autoptr (TandemDataTable) table = read_text ("x.csv", text, -1, &error);
-  g_autoptr (TandemDataTable) bare = NULL;
+  g_autoptr (TandemDataTable) bare = NULL, names = NULL;
 
   g_assert_no_error (error);
   g_assert_cmpuint (tandem_data_table_get_n_rows (table), ==, 3);
@@ -89,6 +89,11 @@ test_csv (void)
   g_assert_cmpuint (tandem_data_table_get_n_rows (bare), ==, 2);
   g_assert_cmpstr (tandem_data_table_get_name (bare, 2), ==, "3");
   g_assert_cmpfloat (tandem_data_table_get_number (bare, 1, 2), ==, 1.0);
+
+  /* A name may look like a number that is none. */
+  names = read_text ("x.csv", "who\nNan\nTom\n", -1, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (tandem_data_table_get_n_values (names, 0), ==, 2);
 }
 
 #define HEAD "@attribute x real\n@attribute y {a,b}\n@data\n"
@@ -130,6 +135,9 @@ static const struct
   { "x.csv", "a,b\n1,2\n1\n", "line 3" },
   { "x.csv", "a,b\n1,2,3\n", "line 2" },
   { "x.csv", "a,a\n1,2\n", "line 1" },
+  { "x.csv", "a,b\n1,2\n\n1,nan\n", "line 4" },
+  { "x.csv", "a,b\n1e999,2\n1,2\n", "line 2" },
+  { "x.csv", "1,2\n-inf,2\n", "line 2" },
   { "x.csv", "1,2\n1,\"2\n", "line 2" },
   { "x.csv", "1,2\n1,\"2\"3\n", "line 2" },
 };
