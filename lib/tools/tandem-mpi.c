@@ -94,10 +94,16 @@ end (void)
   MPI_Finalize ();
 }
 
+static void
+abort_all (int status)
+{
+  MPI_Abort (MPI_COMM_WORLD, status);
+}
+
 const TandemMpi *
 tandem_mpi_get (void)
 {
-  static const TandemMpi mpi = { begin, send_text, receive, end };
+  static const TandemMpi mpi = { begin, send_text, receive, end, abort_all };
 
   return &mpi;
 }

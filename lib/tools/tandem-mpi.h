@@ -21,6 +21,9 @@ typedef struct
 
   /* Waits until what was sent has arrived, and for all ranks. */
   void (*end) (void);
+
+  /* Ends all ranks that can be reached, and this process, at once. */
+  void (*abort) (int status);
 } TandemMpi;
 
 /* The only symbol of the module. */

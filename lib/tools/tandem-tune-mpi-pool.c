@@ -16,8 +16,9 @@ struct _TuneMpiPool
   TuneMpi *mpi;
   TandemEvaluator *own;
   guint *n_busy;                /* [n_ranks] */
+  guint *silence;               /* seconds [n_ranks] */
   GHashTable *running;          /* trial's number: Running, of other ranks */
-  GSource *watch;               /* NULL: nobody was asked yet */
+  GSource *watch, *seconds;     /* NULL: nobody was asked yet */
 };
 
 /* A trial that another rank evaluates. */
@@ -25,6 +26,7 @@ typedef struct
 {
   TuneMpiPool *pool;
   TandemTrial *trial;
+  guint rank;
   GTask *task;
   GSource *cancelled;
 } Running;
@@ -53,11 +55,15 @@ tune_mpi_pool_finalize (GObject *object)
 {
   TuneMpiPool *self = TUNE_MPI_POOL (object);
 
-  if (self->watch != NULL)
+  if (self->watch != NULL) {
     g_source_destroy (self->watch);
+    g_source_destroy (self->seconds);
+  }
   g_clear_pointer (&self->watch, g_source_unref);
+  g_clear_pointer (&self->seconds, g_source_unref);
   g_hash_table_unref (self->running);
   g_free (self->n_busy);
+  g_free (self->silence);
   g_object_unref (self->own);
   G_OBJECT_CLASS (tune_mpi_pool_parent_class)->finalize (object);
 }
@@ -105,7 +111,10 @@ on_text (guint rank, guint kind, const char *text, gsize size, gpointer data)
   gpointer key = NULL, value = NULL;
   Running *running;
 
-  if (rest == NULL || rank == 0 || rank >= self->mpi->n_ranks || self->n_busy[rank] == 0)
+  if (rank == 0 || rank >= self->mpi->n_ranks)
+    return;
+  self->silence[rank] = 0;
+  if (rest == NULL || self->n_busy[rank] == 0)
     return;
   self->n_busy[rank]--;
   if (!g_hash_table_steal_extended (self->running, &number, &key, &value))
@@ -121,6 +130,40 @@ on_text (guint rank, guint kind, const char *text, gsize size, gpointer data)
     g_task_return_new_error (running->task, G_IO_ERROR, G_IO_ERROR_FAILED, _("rank %u on %s: %s"),
                              rank, self->mpi->hosts[rank], rest);
   running_free (running);
+}
+
+static void
+lose (TuneMpiPool *self, guint rank)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  self->mpi->is_torn = TRUE;
+  g_hash_table_iter_init (&iter, self->running);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    Running *running = value;
+
+    if (running->rank != rank)
+      continue;
+    g_task_return_new_error (running->task, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                             _("rank %u on %s has not been heard of for %u seconds; --resume goes "
+                               "on without it"), rank, self->mpi->hosts[rank],
+                             self->silence[rank]);
+    g_hash_table_iter_remove (&iter);
+  }
+}
+
+/* Counted, so that a machine that sleeps finds nobody lost when it wakes. */
+static gboolean
+on_second (gpointer data)
+{
+  TuneMpiPool *self = data;
+  guint rank;
+
+  for (rank = 1; rank < self->mpi->n_ranks && !self->mpi->is_torn; rank++)
+    if (self->n_busy[rank] > 0 && ++self->silence[rank] >= TUNE_MPI_SILENCE)
+      lose (self, rank);
+  return G_SOURCE_CONTINUE;
 }
 
 static gboolean
@@ -145,6 +188,7 @@ ask (TuneMpiPool *self, guint rank, TandemTrial *trial, GTask *task)
   guint64 number = tandem_trial_get_number (trial);
 
   running->pool = self;
+  running->rank = rank;
   running->trial = tandem_trial_ref (trial);
   running->task = g_object_ref (task);
   if (cancellable != NULL) {
@@ -153,8 +197,12 @@ ask (TuneMpiPool *self, guint rank, TandemTrial *trial, GTask *task)
     g_source_attach (running->cancelled, g_main_context_get_thread_default ());
   }
   g_hash_table_insert (self->running, g_memdup2 (&number, sizeof number), running);
-  if (self->watch == NULL)
+  if (self->watch == NULL) {
     self->watch = tune_mpi_watch (self->mpi->mpi, on_text, self);
+    self->seconds = g_timeout_source_new_seconds (1);
+    g_source_set_callback (self->seconds, on_second, self, NULL);
+    g_source_attach (self->seconds, g_main_context_get_thread_default ());
+  }
   self->mpi->mpi->send (rank, TUNE_MPI_REQUEST, text, strlen (text));
 }
 
@@ -217,5 +265,6 @@ tune_mpi_pool_new (TuneMpi *mpi, TandemEvaluator *own)
   self->mpi = mpi;
   self->own = g_object_ref (own);
   self->n_busy = g_new0 (guint, mpi->n_ranks);
+  self->silence = g_new0 (guint, mpi->n_ranks);
   return self;
 }

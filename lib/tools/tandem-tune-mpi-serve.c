@@ -162,17 +162,30 @@ on_text (guint rank, guint kind, const char *text, gsize size, gpointer data)
   }
 }
 
+static gboolean
+on_second (gpointer data)
+{
+  Rank *self = data;
+
+  if (self->pool != NULL)
+    tell (self, TUNE_MPI_ALIVE, "");
+  return G_SOURCE_CONTINUE;
+}
+
 int
 tune_mpi_serve (TuneMpi *mpi)
 {
   g_auto (Rank) self = { .mpi = mpi, .cancellable = g_cancellable_new () };
-  g_autoptr (GSource) watch = NULL;
+  g_autoptr (GSource) watch = NULL, seconds = g_timeout_source_new_seconds (1);
 
   /* Ctrl-C is for rank 0, which saves and then says that there is no more to do. */
   signal (SIGINT, SIG_IGN);
   watch = tune_mpi_watch (mpi->mpi, on_text, &self);
+  g_source_set_callback (seconds, on_second, &self, NULL);
+  g_source_attach (seconds, NULL);
   while (!self.has_ended || self.n_running > 0)
     g_main_context_iteration (NULL, TRUE);
+  g_source_destroy (seconds);
   g_source_destroy (watch);
   return TANDEM_EXIT_OK;
 }

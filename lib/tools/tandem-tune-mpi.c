@@ -73,34 +73,41 @@ tune_mpi_begin (TuneMpi *self, GError **error)
 }
 
 /* Takes all that was sent: MPI waits with its end for that. */
-static void
+static gboolean
 wait_for_last (TuneMpi *self)
 {
+  const gint64 end = g_get_monotonic_time () + TUNE_MPI_SILENCE * G_TIME_SPAN_SECOND;
   guint n_missing = self->n_ranks - 1, rank, kind;
   gsize size;
   char *text;
 
   while (n_missing > 0) {
     if (!self->mpi->receive (&rank, &kind, &text, &size)) {
+      if (g_get_monotonic_time () >= end)
+        return FALSE;
       g_usleep (LEAST_PAUSE);
       continue;
     }
     n_missing -= kind == TUNE_MPI_END;
     g_free (text);
   }
+  return TRUE;
 }
 
 void
-tune_mpi_end (TuneMpi *self)
+tune_mpi_end (TuneMpi *self, int status)
 {
   guint i;
 
+  if (self->is_torn)
+    self->mpi->abort (status);
+
   for (i = 1; self->rank == 0 && i < self->n_ranks; i++)
     self->mpi->send (i, TUNE_MPI_END, "", 0);
-  if (self->rank == 0)
-    wait_for_last (self);
-  else
+  if (self->rank > 0)
     self->mpi->send (0, TUNE_MPI_END, "", 0);
+  else if (!wait_for_last (self))
+    self->mpi->abort (status);
   self->mpi->end ();
   for (i = 0; i < self->n_ranks; i++)
     g_free (self->hosts[i]);
@@ -167,6 +174,8 @@ tune_mpi_wait_until_ready (TuneMpi *self, TuneObjective *objective, GCancellable
       g_usleep (LEAST_PAUSE);
       continue;
     }
+    if (kind == TUNE_MPI_ALIVE)
+      continue;
     if (!take_report (self, rank, kind, text, fingerprint, error))
       return FALSE;
     n_missing--;

@@ -18,8 +18,13 @@ enum
   TUNE_MPI_ANSWER,              /* the number, a space, and the evaluation as JSON */
   TUNE_MPI_FAILURE,             /* the same, and why this candidate cannot be evaluated */
   TUNE_MPI_BROKEN,              /* the same, and why no other one can either */
+  TUNE_MPI_ALIVE,               /* nothing: that it is there, each second once it is ready */
   TUNE_MPI_END                  /* from rank 0: there is no more to do; to it: the last text */
 };
+
+/* So many seconds without a text from a rank that evaluates, and it is taken for lost: MPI tells of a
+ * process that dies, but for long of no machine that does. */
+#define TUNE_MPI_SILENCE 20
 
 /* As rank 0 sees it. */
 typedef struct
@@ -27,6 +32,7 @@ typedef struct
   const TandemMpi *mpi;
   guint rank, n_ranks;
   char **hosts;                 /* [n_ranks]; NULL: not known yet */
+  gboolean is_torn;             /* a rank is lost: nobody waits for it */
 } TuneMpi;
 
 /* Whether mpirun started this process. */
@@ -35,8 +41,9 @@ gboolean tune_mpi_is_launched (void);
 /* Finds the other ranks. */
 gboolean tune_mpi_begin (TuneMpi *self, GError **error);
 
-/* Ends with them: at rank 0 says to all that there is no more to do. */
-void tune_mpi_end (TuneMpi *self);
+/* Ends with them: at rank 0 says to all that there is no more to do. Where a rank is lost it ends the
+ * process, too, with @status. */
+void tune_mpi_end (TuneMpi *self, int status);
 
 /* Rank 0 tells the others what is searched. */
 void tune_mpi_send_options (TuneMpi *self, const TuneOptions *options);

@@ -106,7 +106,7 @@ run (char **args)
   if (!tune_mpi_begin (&mpi, &error))
     return tandem_command_failed (error);
   status = mpi.rank == 0 ? search (args, &mpi) : tune_mpi_serve (&mpi);
-  tune_mpi_end (&mpi);
+  tune_mpi_end (&mpi, status);
   return status;
 }
 

@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.environ['TANDEM_SOURCE_ROOT'], 'tests', 'pipeline'))
 
 import tap
-from lan import Lan
+from lan import Lan, wait_for
 
 TOOL = os.environ['TANDEM_TEST_TOOL']
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT='1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM='1')
@@ -68,7 +69,7 @@ def read_log(folder):
     return sorted(lines, key=lambda line: line['trial'])
 
 
-def tune(lan, output, *folders):
+def tune(lan, output, *folders, what=(), act=lambda: None):
     """A rank on each host, in a folder."""
     agent = os.path.join(FOLDER, 'agent')
     with open(agent, 'w', encoding='utf-8') as file:
@@ -76,13 +77,22 @@ def tune(lan, output, *folders):
     os.chmod(agent, 0o755)
     command = ['mpirun', '--bind-to', 'none', '--mca', 'plm_rsh_agent', agent, '--mca', 'btl',
                'tcp,self', '--mca', 'pml', 'ob1']
+    # As docs/tuning.md has it.
+    for name, seconds in (('time', 5), ('intvl', 2), ('probes', 3)):
+        command += ['--mca', 'oob_tcp_keepalive_' + name, str(seconds)]
     for number, folder in enumerate(folders, 1):
-        command += ['--host', '10.77.0.%d' % number, '-n', '1', '-wdir', folder, TOOL, 'tune', *SVM,
+        command += ['--host', '10.77.0.%d' % number, '-n', '1', '-wdir', folder, TOOL, 'tune', *(what or SVM),
                     '--output', output, ':']
     first = ['ip', 'netns', 'exec', lan.hosts[0].namespace, 'unshare', '--uts', 'sh', '-c',
              'hostname stage1; exec "$0" "$@"']
-    return subprocess.run(first + command[:-1], env=ENVIRONMENT, capture_output=True, timeout=200,
-                          check=False)
+    process = subprocess.Popen(first + command[:-1], env=ENVIRONMENT, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    try:
+        act()
+        out, errors = process.communicate(timeout=200)
+    finally:
+        process.kill()
+    return process.returncode, out.decode(), errors.decode()
 
 
 @tap.case('two and three hosts find what one finds')
@@ -95,8 +105,8 @@ def test_same():
     with lan:
         for name, n in (('two', 2), ('three', 3)):
             output = os.path.join(FOLDER, name)
-            result = tune(lan, output, *map(make_folder, range(1, n + 1)))
-            assert result.returncode == 0, (name, result.stdout, result.stderr)
+            status, out, errors = tune(lan, output, *map(make_folder, range(1, n + 1)))
+            assert status == 0, (name, out, errors)
             assert read_log(output) == read_log(alone), name
 
 
@@ -105,10 +115,33 @@ def test_data():
     need_mpi()
     lan = Lan(2)
     with lan:
-        result = tune(lan, os.path.join(FOLDER, 'named'), make_folder(1), make_folder(2, False))
-        errors = result.stderr.decode()
-        assert result.returncode != 0 and 'rank 1 on stage2: ' in errors, (result.stdout, errors)
+        status, out, errors = tune(lan, os.path.join(FOLDER, 'named'), make_folder(1),
+                                   make_folder(2, False))
+        assert status != 0 and 'rank 1 on stage2: ' in errors, (out, errors)
         assert 'table.arff' in errors, errors
+
+
+@tap.case('a host whose cable is pulled ends the search, which goes on without it')
+def test_pulled():
+    need_mpi()
+    slow = ['--model', 'ann', '--table', '/proc/self/cwd/table.arff', '--folds', '5', '--space',
+            'learning-rate=log(1e-3,0.1)', '--set', 'epochs=2000', '--set', 'hidden-1=32',
+            '--evaluations', '24', '--algorithm', 'ga', '--population', '6']
+    output = os.path.join(FOLDER, 'pulled')
+    log = os.path.join(output, 'search.jsonl')
+    lan = Lan(2)
+    with lan:
+        def pull():
+            wait_for(lambda: os.path.exists(log) and os.path.getsize(log) > 0, 'an evaluation')
+            lan.hosts[1].pull_plug()
+        begin = time.monotonic()
+        status, out, errors = tune(lan, output, make_folder(1), make_folder(2), what=slow, act=pull)
+        assert status != 0 and time.monotonic() - begin < 100, (status, out, errors)
+    n_done = len(read_log(output))
+    assert 0 < n_done < 24, n_done
+    subprocess.run([TOOL, 'tune', '--resume', '--output', output], cwd=make_folder(1), check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=200)
+    assert len(read_log(output)) == 24
 
 
 try:

@@ -54,7 +54,11 @@ def need_mpi():
 
 def make_command(*args, folders):
     """Rank 0 is in HERE, each other one in one of the folders."""
-    command = ['mpirun', '--oversubscribe', '--bind-to', 'none']
+    version = subprocess.run(['mpirun', '--version'], stdout=subprocess.PIPE, check=True).stdout
+    command = ['mpirun']
+    # Others share the cores as they are.
+    if b'Open MPI' in version:
+        command += ['--oversubscribe', '--bind-to', 'none']
     for folder in [HERE, *folders]:
         command += ['-n', '1', '-wdir', folder, TOOL, 'tune', *args, ':']
     return command[:-1]
@@ -167,6 +171,20 @@ def test_resume():
         status, out, errors = finish(process)
         assert status == 0, (name, out, errors)
         assert read_log(name) == read_log('whole'), name
+
+
+@tap.case('ends when a rank is silent, and goes on without it')
+def test_silent():
+    need_mpi()
+    run_alone(*SLOW, '--output', path('loud'))
+    process = start(*SLOW, '--output', path('silent'), folders=[THERE])
+    wait_for_process(process, path('silent'), THERE)
+    os.kill(wait_for_process(process, path('silent'), THERE, False), signal.SIGSTOP)
+    status, out, errors = finish(process)
+    assert status != 0, (out, errors)
+    assert 'tandem tune: rank 1 on ' in errors and 'has not been heard of' in errors, errors
+    run_alone('--resume', '--output', path('silent'))
+    assert read_log('silent') == read_log('loud')
 
 
 @tap.case('says which rank has no data, or other data')
