@@ -81,7 +81,7 @@ read_reviews (TuneObjective *self, GCancellable *cancellable, GError **error)
   const TuneOptions *options = self->options;
   TrainOptions train_options = {
     .data = options->data, .exclude = options->exclude, .holdout = options->holdout,
-    .seed = options->seed, .task = (char *) "classify"
+    .seed = tune_options_get_split_seed (options), .task = (char *) "classify"
   };
   g_autoptr (TrainData) data = train_data_read (&train_options, cancellable, error);
   g_autofree GBytes **texts = NULL;
@@ -179,7 +179,7 @@ tune_objective_new (const TuneOptions *options, GCancellable *cancellable, GErro
     if (!read_table (self, cancellable, error))
       return NULL;
     self->assessment = tandem_assessment_new_folds (options->model, self->data, options->folds,
-                                                    options->seed);
+                                                    tune_options_get_split_seed (options));
   } else {
     if (!read_reviews (self, cancellable, error))
       return NULL;

@@ -77,6 +77,9 @@ tune_options_list_entries (TuneOptions *self, TuneOption *entries)
       FALSE, TRUE },
     { { "seed", 0, 0, G_OPTION_ARG_INT64, &self->seed,
         N_("All that is random depends on it [1]"), N_("N") } },
+    { { "split-seed", 0, 0, G_OPTION_ARG_INT64, &self->split_seed,
+        N_("Which reviews are held out, and the folds of a table, depend on it; -1: on --seed [-1]"),
+        N_("N") } },
     { { "test", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->test,
         N_("Reviews to report the best model's accuracy on, once, at the end"), N_("PATH") },
       TRUE },
@@ -99,7 +102,7 @@ void
 tune_options_set_defaults (TuneOptions *self)
 {
   *self = (TuneOptions) { .holdout = 0.1, .folds = 10, .bound = 5.0, .evaluations = 100, .rungs = 1,
-                          .window = 8, .workers = 1, .seed = 1 };
+                          .window = 8, .workers = 1, .seed = 1, .split_seed = -1 };
 }
 
 static void

@@ -79,6 +79,8 @@ find_fault (TuneOptions *self)
     return _("--workers goes from 1 to 1024");
   if (self->seed < 0)
     return _("--seed begins at 0");
+  if (self->split_seed < -1)
+    return _("--split-seed begins at -1");
   return NULL;
 }
 
@@ -193,6 +195,12 @@ is_same_search (const TuneOptions *given, const TuneOptions *before, GError **er
     return FALSE;
   }
   return TRUE;
+}
+
+guint64
+tune_options_get_split_seed (const TuneOptions *self)
+{
+  return self->split_seed >= 0 ? self->split_seed : self->seed;
 }
 
 /* Reads what the search began with, and of the command line what may be another. */

@@ -44,6 +44,7 @@ typedef struct
   int workers;
   double timeout;               /* seconds of one evaluation; 0: no bound */
   gint64 seed;
+  gint64 split_seed;            /* -1: the same */
 
   char **test;                  /* reviews to report accuracy on, once */
   char *split;
@@ -57,6 +58,9 @@ void tune_options_clear (TuneOptions *self);
 gboolean tune_options_parse (TuneOptions *self, char **args, int *status);
 
 /* For the next --resume: OUTPUT/options.json. */
+/* What decides which reviews are held out, and the folds of a table. */
+guint64 tune_options_get_split_seed (const TuneOptions *self);
+
 gboolean tune_options_save (const TuneOptions *self, GError **error);
 
 /* (transfer full): arguments for a process that evaluates, of which the first is "tune". */

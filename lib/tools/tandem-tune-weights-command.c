@@ -84,7 +84,7 @@ search_folds (TuneObjective *objective, const char *algorithm, const char *name,
 {
   const TuneOptions *options = objective->options;
   g_autofree guint8 *folds = tandem_dataset_make_folds (objective->data, options->folds,
-                                                        options->seed);
+                                                        tune_options_get_split_seed (options));
   const guint n_rows = tandem_dataset_get_n_rows (objective->data);
   guint i, k;
 

@@ -153,6 +153,23 @@ def test_front():
     assert result['baseline']['evaluations'] == 30, result
 
 
+@tap.case('a seed of its own for what is held out')
+def test_split_seed():
+    def measure(name, seed, split_seed, *data):
+        run_well('tune', '--model', 'svm', *data, '--algorithm', 'random', '--space', 'cost={1}',
+                 '--objective', 'mse', '--evaluations', '1', '--seed', str(seed), '--split-seed',
+                 str(split_seed), '--output', path(name))
+        return read_log(name)[0]['values']
+    for number, data in enumerate((['--data', DATA], ['--table', TABLE, '--set', 'kernel=linear'])):
+        first = measure('split-%d-1' % number, 1, 7, *data)
+        assert measure('split-%d-2' % number, 2, 7, *data) == first
+        assert measure('split-%d-3' % number, 1, 8, *data) != first
+        assert measure('split-%d-4' % number, 7, -1, *data) == first
+    status, _, errors = run('tune', '--model', 'svm', '--data', DATA, '--split-seed', '-2',
+                            '--output', path('split'))
+    assert status == 2 and '--split-seed' in errors, (status, errors)
+
+
 @tap.case('weights themselves')
 def test_weights():
     run_well('tune', '--model', 'ann', '--weights', '--table', TABLE, '--folds', '3', '--set',
