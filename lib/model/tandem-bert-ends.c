@@ -132,7 +132,8 @@ embed_sparse (const TandemBertEmbeddings *self, const gint32 *ids, guint n, floa
   const guint8 *mask = tandem_tensor_get_data (tandem_sparse_tensor_get_mask (self->sparse), NULL);
   const guint8 *values =
       tandem_tensor_get_data (tandem_sparse_tensor_get_values (self->sparse), NULL);
-  gsize size = self->dtype == TANDEM_ROWS_F32 ? 4 : 2;
+  gsize size = tandem_dtype_get_size (tandem_sparse_tensor_get_dtype (self->sparse));
+  float scales[EXPANDED_ROWS];
   const guint8 *starts[EXPANDED_ROWS];
   gint32 order[EXPANDED_ROWS];
   guint first, i;
@@ -145,6 +146,7 @@ embed_sparse (const TandemBertEmbeddings *self, const gint32 *ids, guint n, floa
       guint64 element = (guint64) ids[first + i] * self->width;
 
       order[i] = i;
+      scales[i] = self->scales != NULL ? self->scales[ids[first + i]] : 1.0f;
       starts[i] = values + size * tandem_sparse_tensor_count_before (self->sparse, element);
       __builtin_prefetch (starts[i]);
       __builtin_prefetch (mask + element / 8);
@@ -154,14 +156,19 @@ embed_sparse (const TandemBertEmbeddings *self, const gint32 *ids, guint n, floa
       guint8 *to = (guint8 *) ws->expanded + i * self->width * size;
 
       /* Rows begin with a byte of the mask where their width is a multiple of 8. */
-      if (self->width % 8 == 0)
+      if (self->width % 8 == 0 && size > 1)
         self->kernels->expand (mask + element / 8, self->width, starts[i], size, to);
       else
         tandem_sparse_tensor_expand (self->sparse, element, self->width, to);
     }
-    self->kernels->embed (order, rows, self->width, ws->expanded, self->dtype,
-                          self->positions + offset, self->norm.gamma, self->norm.beta, self->eps,
-                          out + offset);
+    if (self->scales != NULL)
+      self->kernels->embed_int8 (order, rows, self->width, (gpointer) ws->expanded, scales,
+                                 self->positions + offset, self->norm.gamma, self->norm.beta,
+                                 self->eps, out + offset);
+    else
+      self->kernels->embed (order, rows, self->width, ws->expanded, self->dtype,
+                            self->positions + offset, self->norm.gamma, self->norm.beta, self->eps,
+                            out + offset);
   }
 }
 
@@ -179,11 +186,11 @@ tandem_bert_embeddings_forward (const TandemBertEmbeddings *self, const TandemGr
     guint first = group->offsets[i], n = group->offsets[i + 1] - first;
     float *to = rows + (gsize) first * self->width;
 
-    if (self->scales != NULL)
+    if (self->sparse != NULL)
+      embed_sparse (self, ids + first, n, to, ws);
+    else if (self->scales != NULL)
       self->kernels->embed_int8 (ids + first, n, self->width, words, self->scales, self->positions,
                                  self->norm.gamma, self->norm.beta, self->eps, to);
-    else if (self->sparse != NULL)
-      embed_sparse (self, ids + first, n, to, ws);
     else
       self->kernels->embed (ids + first, n, self->width, words, self->dtype, self->positions,
                             self->norm.gamma, self->norm.beta, self->eps, to);

@@ -148,11 +148,11 @@ check_tensor (TandemModel *self, const TandemModelSpec *spec, GError **error)
       sparse_shape[dim] = tandem_sparse_tensor_get_dim (entry->sparse, dim);
   } else {
     tandem_safetensors_get_info (entry->file, entry->name, &dtype, &n_dims, &shape, NULL);
-    if (g_str_equal (dtype, "I8") && !tandem_model_check_quantized (self, spec, entry, error))
-      return FALSE;
   }
+  if (g_str_equal (dtype, "I8") && !tandem_model_check_quantized (self, spec, entry, error))
+    return FALSE;
   if (!g_str_equal (dtype, "F32") && !g_str_equal (dtype, "F16") && !g_str_equal (dtype, "BF16") &&
-      (entry->sparse != NULL || !g_str_equal (dtype, "I8"))) {
+      !g_str_equal (dtype, "I8")) {
     g_set_error (error, TANDEM_MODEL_ERROR, TANDEM_MODEL_ERROR_TENSOR,
                  "%s: tensor \"%s\" is stored as %s; F32, F16, BF16 and I8 with scales are supported",
                  self->display_path, entry->name, dtype);
@@ -487,7 +487,9 @@ is_quantized (TandemModel *self, const char *name)
   const TandemModelEntry *entry = g_hash_table_lookup (self->entries, name);
   const char *dtype = NULL;
 
-  return entry != NULL && entry->sparse == NULL &&
+  if (entry != NULL && entry->sparse != NULL)
+    return tandem_sparse_tensor_get_dtype (entry->sparse) == TANDEM_DTYPE_I8;
+  return entry != NULL &&
          tandem_safetensors_get_info (entry->file, entry->name, &dtype, NULL, NULL, NULL) &&
          g_str_equal (dtype, "I8");
 }

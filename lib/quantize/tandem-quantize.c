@@ -81,8 +81,10 @@ insert (Maker *maker, const char *name, TandemTensor *tensor)
                        tandem_model_name_from_canonical (maker->model->config.type, name), tensor);
 }
 
+/* What was pruned keeps its mask, though a value of it may be rounded to zero. */
 static gboolean
-add_int8 (Maker *maker, const char *name, const TandemTensor *tensor, GError **error)
+add_int8 (Maker *maker, const char *name, const TandemTensor *tensor,
+          const TandemSparseTensor *sparse, GError **error)
 {
   g_autofree char *scale_name = g_strconcat (name, TANDEM_SCALE_SUFFIX, NULL);
   gboolean table = g_str_has_prefix (name, "embeddings.") &&
@@ -94,8 +96,18 @@ add_int8 (Maker *maker, const char *name, const TandemTensor *tensor, GError **e
     g_prefix_error (error, "%s: tensor \"%s\": ", maker->model->display_path, name);
     return FALSE;
   }
-  insert (maker, name, numbers);
   insert (maker, scale_name, scales);
+  if (sparse == NULL) {
+    insert (maker, name, numbers);
+  } else {
+    g_autoptr (TandemTensor) all = numbers;
+    g_autoptr (TandemSparseTensor) left = tandem_sparse_tensor_new_from_dense (
+      numbers, tandem_tensor_get_data (tandem_sparse_tensor_get_mask (sparse), NULL));
+    g_autofree char *file_name =
+        tandem_model_name_from_canonical (maker->model->config.type, name);
+
+    tandem_sparse_tensor_store (left, file_name, maker->metadata, maker->tensors);
+  }
   return TRUE;
 }
 
@@ -190,7 +202,7 @@ add_tensor (Maker *maker, const char *name, GError **error)
     insert (maker, name, tandem_tensor_ref (tensor));
     return TRUE;
   }
-  ok = is_int8 (maker->format) ? add_int8 (maker, name, tensor, error)
+  ok = is_int8 (maker->format) ? add_int8 (maker, name, tensor, sparse, error)
                                : add_half (maker, name, tensor, error);
   if (ok)
     tandem_tensor_release_pages (tensor);

@@ -4,7 +4,7 @@
  * two tensors that every reader of safetensors finds:
  *
  *   NAME.mask     U8 [(elements + 7) / 8]: a bit for each element, row-major, the lowest first
- *   NAME.values   F32, F16 or BF16 [set bits]: the elements whose bit is set
+ *   NAME.values   F32, F16, BF16 or I8 [set bits]: the elements whose bit is set
  *
  * and "tandem.sparse.NAME" in the metadata is "bitmask ROWS,COLUMNS", the shape of NAME. */
 

@@ -30,7 +30,8 @@ G_DEFINE_BOXED_TYPE (TandemSparseTensor, tandem_sparse_tensor, tandem_sparse_ten
 static gboolean
 is_possible (TandemDtype dtype)
 {
-  return dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16 || dtype == TANDEM_DTYPE_BF16;
+  return dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16 || dtype == TANDEM_DTYPE_BF16 ||
+      dtype == TANDEM_DTYPE_I8;
 }
 
 /* Up to 64 bits of the mask from that of element @first on; those beyond @count are 0. */
@@ -124,7 +125,7 @@ check_parts (const TandemSparseTensor *self, GError **error)
   }
   if (!is_possible (values) || !is_flat (self->values)) {
     g_set_error (error, TANDEM_SAFETENSORS_ERROR, TANDEM_SAFETENSORS_ERROR_TENSOR,
-                 "its values are of type %s in %u dimensions; F32, F16 or BF16 in one are possible",
+                 "its values are of type %s in %u dimensions; F32, F16, BF16 or I8 in one are possible",
                  tandem_dtype_to_string (values), tandem_tensor_get_n_dims (self->values));
     return FALSE;
   }
@@ -135,7 +136,7 @@ check_parts (const TandemSparseTensor *self, GError **error)
  * tandem_sparse_tensor_new:
  * @mask: U8 of one dimension: bit i modulo 8 of byte i / 8, the lowest first, is set where element
  *   i, counted row-major, has a value; bits behind the last element are 0
- * @values: F32, F16 or BF16 of one dimension: the values, in the order of the elements
+ * @values: F32, F16, BF16 or I8 of one dimension: the values, in the order of the elements
  * @n_dims: how many dimensions, at most %TANDEM_TENSOR_MAX_DIMS
  * @shape: (array length=n_dims): the size of each
  * @error: return location for %TANDEM_SAFETENSORS_ERROR_TENSOR when the parts do not go together, or
@@ -191,6 +192,8 @@ is_set (const guint8 *element, gsize size)
   guint32 word;
   guint16 half;
 
+  if (size == 1)
+    return *element != 0;
   if (size == sizeof word) {
     memcpy (&word, element, sizeof word);
     return word != 0;
@@ -214,7 +217,7 @@ find_values (const guint8 *data, guint64 n, gsize element)
 
 /**
  * tandem_sparse_tensor_new_from_dense: (skip)
- * @tensor: a tensor of type F32, F16 or BF16
+ * @tensor: a tensor of type F32, F16, BF16 or I8
  * @mask: (nullable): which elements to keep, zeros among them included, as
  *   tandem_sparse_tensor_new() takes it; %NULL: those that are not zero
  *
@@ -441,9 +444,12 @@ tandem_sparse_tensor_expand (const TandemSparseTensor *self, guint64 first, guin
     if (element == 4) {
       for (; bits != 0; bits &= bits - 1, values += 4)
         memcpy (to + 4 * __builtin_ctzll (bits), values, 4);
-    } else {
+    } else if (element == 2) {
       for (; bits != 0; bits &= bits - 1, values += 2)
         memcpy (to + 2 * __builtin_ctzll (bits), values, 2);
+    } else {
+      for (; bits != 0; bits &= bits - 1, values++)
+        to[__builtin_ctzll (bits)] = *values;
     }
     to += step * element;
     first += step;

@@ -250,6 +250,54 @@ test_stays_sparse (Fixture *fixture, gconstpointer data)
   tandem_test_assert_splits (made, fixture->folder);
 }
 
+/* Half pruned and then int8: a mask and the values that are left, and the bits of the same stored
+ * dense. */
+static void
+test_sparse_int8 (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GHashTable) tensors = tandem_prune_get_tensors (fixture->source, NULL);
+  g_autoptr (TandemMasks) kept = NULL, masks = tandem_prune_magnitude (
+      tensors, TANDEM_PRUNE_LINEAR | TANDEM_PRUNE_EMBEDDINGS, TANDEM_PRUNE_SCOPE_TENSOR, 0.5, NULL);
+  g_autoptr (GHashTable) pruned = tandem_masks_apply (masks, tensors, NULL);
+  g_autofree float *logits[2] = { NULL, NULL };
+  guint64 sizes[2], n_elements, n_kept;
+  gsize n_bytes;
+  guint i;
+
+  for (i = 0; i < 2; i++) {
+    g_autofree char *from = g_build_filename (fixture->folder, i == 0 ? "dense" : "sparse", NULL);
+    g_autofree char *folder = g_strconcat (from, "-int8", NULL);
+    g_autoptr (TandemModel) model =
+        tandem_test_export (fixture->source, NULL, pruned, i == 0 ? NULL : masks, from);
+    g_autoptr (TandemModel) made = NULL;
+    g_autoptr (TandemSparseTensor) words = NULL;
+    g_autoptr (GError) error = NULL;
+
+    tandem_quantize_model (model, TANDEM_QUANTIZE_INT8, NULL, folder, TANDEM_MODEL_EXPORT_NONE,
+                           NULL, &error);
+    g_assert_no_error (error);
+    made = tandem_model_open (folder, NULL, &error);
+    g_assert_no_error (error);
+    words = tandem_model_get_sparse_tensor (made, "embeddings.word_embeddings.weight");
+    g_assert_true ((words != NULL) == (i == 1));
+    g_assert_true (words == NULL ||
+                   tandem_sparse_tensor_get_dtype (words) == TANDEM_DTYPE_I8);
+    sizes[i] = get_size (folder);
+    logits[i] = tandem_test_run (made, 0, NULL);
+    tandem_test_assert_splits (made, fixture->folder);
+    assert_alone (made);
+    if (i == 1)
+      kept = tandem_masks_new_from_model (made);
+  }
+  n_bytes = 3 * tandem_model_get_config (fixture->source)->n_classes * sizeof (float);
+  g_assert_cmpmem (logits[0], n_bytes, logits[1], n_bytes);
+  g_assert_cmpuint (5 * sizes[1], <, 4 * sizes[0]);
+  tandem_masks_count (masks, &sizes[0], &sizes[1]);
+  tandem_masks_count (kept, &n_elements, &n_kept);
+  g_assert_cmpuint (n_elements, >, 0);
+  g_assert_cmpuint (n_elements - n_kept, <=, sizes[0] - sizes[1]);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -261,6 +309,7 @@ main (int argc, char **argv)
 
     g_test_add (path, Fixture, GUINT_TO_POINTER (i), set_up, test_products, tear_down);
   }
+  g_test_add ("/slim/products/sparse-int8", Fixture, NULL, set_up, test_sparse_int8, tear_down);
   g_test_add ("/slim/products/stays-sparse", Fixture, NULL, set_up, test_stays_sparse, tear_down);
   return g_test_run ();
 }
