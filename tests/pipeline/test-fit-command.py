@@ -144,8 +144,10 @@ def test_recipe():
     assert re.search(r'^64 reviews, \d+ of 64 labelled right', errors, re.M), errors
     for name in ('config.json', 'model.safetensors', 'vocab.txt', 'tokenizer_config.json'):
         assert os.path.exists(path('recipe', 'model', name)), name
-    # 16-bit floats
-    assert os.path.getsize(path('recipe', 'model', 'model.safetensors')) < 9e6
+    # 16-bit floats, half of them, and these in 8 bits.
+    sizes = [os.path.getsize(path('recipe', name, 'model.safetensors'))
+             for name in ('model', 'pruned', 'int8')]
+    assert sizes[0] < 9e6 and sizes[1] < 0.6 * sizes[0] and sizes[2] < 0.6 * sizes[1], sizes
     for args, words in (([], '--data'), (['--data'], '--data'), (['--data', data], '--encoder'),
                         (['--what'], '--what')):
         process = subprocess.run([recipe, *args], capture_output=True, timeout=60, check=False)
