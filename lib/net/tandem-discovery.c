@@ -7,21 +7,9 @@
 
 #include "tandem-discovery-private.h"
 
-#include "net/tandem-avahi.h"
-#include "net/tandem-candidate-list.h"
+#include "net/tandem-announcements.h"
 #include "net/tandem-device-id.h"
-#include "net/tandem-link.h"
 #include "net/tandem-peers.h"
-#include "net/tandem-places.h"
-
-#define GST_CAT_DEFAULT tandem_net_debug
-
-/* What does not resolve, though it is announced, is tried again after this time. */
-#define RESOLVE_AGAIN_MS 5000
-/* As many as Avahi remembers. */
-#define MAX_ANNOUNCED 4096
-/* When more are announced than are looked at, how long these have until others have their turn. */
-#define TURN_MS 20000
 
 enum
 {
@@ -44,13 +32,7 @@ struct _TandemDiscovery
   /* Avahi's thread, from start to stop */
   TandemAvahi *running;         /* the same, known before start returns */
   TandemCandidateList *list;
-  AvahiClient *client;
-  AvahiServiceBrowser *browser;
-  GHashTable *announced;        /* key -> Announced */
-  TandemPlaces *places;         /* whose addresses are looked up, of those */
-  GSource *again;               /* resolves what did not resolve */
-  GSource *turn;                /* (nullable): gives others their places */
-  gboolean has_all;             /* the daemon expects no more announcements */
+  TandemAnnouncements *announcements;
 
   GMutex lock;
   /* lock */
@@ -60,33 +42,7 @@ struct _TandemDiscovery
   gboolean is_settled;
 };
 
-/* On one interface, for one family of addresses. */
-typedef struct
-{
-  TandemDiscovery *discovery;
-  char *key;
-  AvahiIfIndex interface;
-  AvahiProtocol protocol;
-  char *name, *type, *domain;
-  AvahiServiceResolver *resolver;       /* NULL: it did not resolve */
-  gboolean is_answered;         /* it did, or did not, once */
-} Announced;
-
 G_DEFINE_FINAL_TYPE (TandemDiscovery, tandem_discovery, G_TYPE_OBJECT)
-
-static void
-announced_free (gpointer data)
-{
-  Announced *announced = data;
-
-  if (announced->resolver != NULL)
-    avahi_service_resolver_free (announced->resolver);
-  g_free (announced->key);
-  g_free (announced->name);
-  g_free (announced->type);
-  g_free (announced->domain);
-  g_free (announced);
-}
 
 static void
 publish (TandemDiscovery *self)
@@ -100,10 +56,10 @@ publish (TandemDiscovery *self)
 }
 
 static void
-publish_if (TandemDiscovery *self, gboolean changed)
+on_list_changed (gpointer data)
 {
-  if (!changed)
-    return;
+  TandemDiscovery *self = data;
+
   publish (self);
   if (!tandem_avahi_is_stopping (self->running))
     g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
@@ -125,17 +81,11 @@ set_problem (TandemDiscovery *self, GError *problem)
 }
 
 static void
-settle (TandemDiscovery *self)
+on_settled (gpointer data)
 {
-  GHashTableIter iter;
-  gpointer announced;
+  TandemDiscovery *self = data;
   gboolean changed;
 
-  g_hash_table_iter_init (&iter, self->announced);
-  while (g_hash_table_iter_next (&iter, NULL, &announced))
-    if (!((Announced *) announced)->is_answered &&
-        tandem_places_has (self->places, ((Announced *) announced)->key))
-      return;
   g_mutex_lock (&self->lock);
   changed = !self->is_settled;
   self->is_settled = TRUE;
@@ -145,231 +95,28 @@ settle (TandemDiscovery *self)
 }
 
 static void
-settle_if (TandemDiscovery *self)
-{
-  if (self->has_all)
-    settle (self);
-}
-
-static GInetSocketAddress *
-make_address (const AvahiAddress *address, guint16 port, AvahiIfIndex interface)
-{
-  GSocketFamily family =
-      address->proto == AVAHI_PROTO_INET6 ? G_SOCKET_FAMILY_IPV6 : G_SOCKET_FAMILY_IPV4;
-  g_autoptr (GInetAddress) inet =
-      g_inet_address_new_from_bytes ((const guint8 *) &address->data, family);
-
-  return g_object_new (G_TYPE_INET_SOCKET_ADDRESS, "address", inet, "port", (guint) port,
-                       "scope-id", g_inet_address_get_is_link_local (inet) &&
-                       family == G_SOCKET_FAMILY_IPV6 ? (guint) interface : 0, NULL);
-}
-
-static gboolean resolve (Announced *announced);
-
-static gboolean
-on_again (gpointer data)
+on_looks (int error, gpointer data)
 {
   TandemDiscovery *self = data;
-  GHashTableIter iter;
-  gpointer announced;
 
-  g_clear_pointer (&self->again, g_source_unref);
-  g_hash_table_iter_init (&iter, self->announced);
-  while (g_hash_table_iter_next (&iter, NULL, &announced)) {
-    if (((Announced *) announced)->resolver == NULL &&
-        tandem_places_has (self->places, ((Announced *) announced)->key))
-      resolve (announced);
-  }
-  return G_SOURCE_REMOVE;
-}
-
-static void
-resolve_again_later (TandemDiscovery *self)
-{
-  if (self->again == NULL)
-    self->again = tandem_avahi_add_timeout (self->running, RESOLVE_AGAIN_MS, on_again, self);
-}
-
-static void
-on_resolved (AvahiServiceResolver *resolver, AvahiIfIndex interface, AvahiProtocol protocol,
-             AvahiResolverEvent event, const char *name, const char *type, const char *domain,
-             const char *host, const AvahiAddress *address, uint16_t port, AvahiStringList *txt,
-             AvahiLookupResultFlags flags, void *data)
-{
-  Announced *announced = data;
-  TandemDiscovery *self = announced->discovery;
-  g_autoptr (GInetSocketAddress) socket_address = NULL;
-  g_autofree guint8 *bytes = NULL;
-  TandemSighting sighting = { .name = announced->name, .host = host };
-
-  announced->is_answered = TRUE;
-  if (event == AVAHI_RESOLVER_FAILURE) {
-    GST_INFO ("%s does not resolve: %s", announced->key,
-              avahi_strerror (avahi_client_errno (self->client)));
-    /* A resolver may be freed in its own callback. */
-    avahi_service_resolver_free (resolver);
-    announced->resolver = NULL;
-    publish_if (self, tandem_candidate_list_remove (self->list, announced->key));
-    resolve_again_later (self);
-    settle_if (self);
-    return;
-  }
-  /* One byte more than is taken shows that there is more. */
-  bytes = g_malloc (TANDEM_SERVICE_MAX_TXT + 1);
-  sighting.txt_size = avahi_string_list_serialize (txt, NULL, 0);
-  if (sighting.txt_size <= TANDEM_SERVICE_MAX_TXT)
-    avahi_string_list_serialize (txt, bytes, TANDEM_SERVICE_MAX_TXT);
-  sighting.txt = bytes;
-  socket_address = make_address (address, port, interface);
-  sighting.address = socket_address;
-  sighting.is_ours = (flags & (AVAHI_LOOKUP_RESULT_LOCAL | AVAHI_LOOKUP_RESULT_OUR_OWN)) != 0;
-  publish_if (self, tandem_candidate_list_put (self->list, announced->key, &sighting));
-  settle_if (self);
+  set_problem (self, error != AVAHI_OK ? self->describe (error) : NULL);
 }
 
 static gboolean
-resolve (Announced *announced)
+is_kept (const char *candidate, gpointer data)
 {
-  TandemDiscovery *self = announced->discovery;
-
-  announced->resolver =
-      avahi_service_resolver_new (self->client, announced->interface, announced->protocol,
-                                  announced->name, announced->type, announced->domain,
-                                  announced->protocol, 0, on_resolved, announced);
-  if (announced->resolver == NULL)
-    resolve_again_later (self);
-  return announced->resolver != NULL;
-}
-
-/* --- who is looked up --- */
-
-static gboolean on_turn (gpointer data);
-
-/* Whoever gets a place; the others wait for their turn. */
-static void
-take_waiting (TandemDiscovery *self)
-{
-  const char *key;
-
-  while ((key = tandem_places_next (self->places)) != NULL)
-    resolve (g_hash_table_lookup (self->announced, key));
-  if (tandem_places_get_n_waiting (self->places) > 0 && self->turn == NULL)
-    self->turn = tandem_avahi_add_timeout (self->running, TURN_MS, on_turn, self);
-}
-
-static gboolean
-is_kept (TandemDiscovery *self, const char *key)
-{
-  const char *candidate = tandem_candidate_list_get_key (self->list, key);
+  TandemDiscovery *self = data;
   gboolean kept;
 
   g_mutex_lock (&self->lock);
-  kept = candidate != NULL && g_hash_table_contains (self->kept, candidate);
+  kept = g_hash_table_contains (self->kept, candidate);
   g_mutex_unlock (&self->lock);
   return kept;
 }
 
-static gboolean
-on_turn (gpointer data)
-{
-  TandemDiscovery *self = data;
-  g_auto (GStrv) keys = tandem_places_list (self->places, FALSE);
-  guint n = tandem_places_get_n_waiting (self->places), i;
-  gboolean changed = FALSE;
-
-  g_clear_pointer (&self->turn, g_source_unref);
-  for (i = 0; n > 0 && keys[i] != NULL; i++) {
-    Announced *announced = g_hash_table_lookup (self->announced, keys[i]);
-
-    if (is_kept (self, keys[i]))
-      continue;
-    if (announced->resolver != NULL)
-      avahi_service_resolver_free (announced->resolver);
-    announced->resolver = NULL;
-    tandem_places_give_up (self->places, keys[i]);
-    changed |= tandem_candidate_list_remove (self->list, keys[i]);
-    n--;
-  }
-  publish_if (self, changed);
-  take_waiting (self);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-on_browsed (AvahiServiceBrowser *browser, AvahiIfIndex interface, AvahiProtocol protocol,
-            AvahiBrowserEvent event, const char *name, const char *type, const char *domain,
-            AvahiLookupResultFlags flags, void *data)
-{
-  TandemDiscovery *self = data;
-  g_autofree char *key = NULL;
-  Announced *announced;
-
-  switch (event) {
-    case AVAHI_BROWSER_NEW:
-      key = g_strdup_printf ("%s.%s %d/%d", name, domain, interface, protocol);
-      if (g_hash_table_contains (self->announced, key))
-        return;
-      if (!tandem_places_add (self->places, key)) {
-        GST_WARNING ("%s is passed over: %u others are announced", key, MAX_ANNOUNCED);
-        return;
-      }
-      announced = g_new0 (Announced, 1);
-      announced->discovery = self;
-      announced->key = g_steal_pointer (&key);
-      announced->interface = interface;
-      announced->protocol = protocol;
-      announced->name = g_strdup (name);
-      announced->type = g_strdup (type);
-      announced->domain = g_strdup (domain);
-      g_hash_table_insert (self->announced, announced->key, announced);
-      take_waiting (self);
-      break;
-    case AVAHI_BROWSER_REMOVE:
-      key = g_strdup_printf ("%s.%s %d/%d", name, domain, interface, protocol);
-      tandem_places_remove (self->places, key);
-      g_hash_table_remove (self->announced, key);
-      publish_if (self, tandem_candidate_list_remove (self->list, key));
-      take_waiting (self);
-      break;
-    case AVAHI_BROWSER_FAILURE:
-      set_problem (self, self->describe (avahi_client_errno (self->client)));
-      break;
-    case AVAHI_BROWSER_ALL_FOR_NOW:
-      self->has_all = TRUE;
-      settle (self);
-      break;
-    case AVAHI_BROWSER_CACHE_EXHAUSTED:
-      break;
-  }
-}
-
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
-
-static void
-forget_announced (TandemDiscovery *self)
-{
-  g_clear_pointer (&self->places, tandem_places_free);
-  self->places = tandem_places_new (TANDEM_CANDIDATE_LIST_MAX_SIGHTINGS, MAX_ANNOUNCED);
-  g_hash_table_remove_all (self->announced);
-}
-
-static void
-stop_browsing (TandemDiscovery *self)
-{
-  stop_source (&self->again);
-  stop_source (&self->turn);
-  forget_announced (self);
-  if (self->browser != NULL)
-    avahi_service_browser_free (self->browser);
-  self->browser = NULL;
-  publish_if (self, tandem_candidate_list_clear (self->list));
-}
+static const TandemAnnouncementsFuncs announcements_funcs = {
+  on_list_changed, on_settled, on_looks, is_kept
+};
 
 static void
 on_avahi (TandemAvahi *avahi, AvahiClient *client, AvahiClientState state, int error,
@@ -378,23 +125,17 @@ on_avahi (TandemAvahi *avahi, AvahiClient *client, AvahiClientState state, int e
   TandemDiscovery *self = data;
 
   self->running = avahi;
-  self->client = client;
   switch (state) {
     case AVAHI_CLIENT_S_REGISTERING:
     case AVAHI_CLIENT_S_COLLISION:
     case AVAHI_CLIENT_S_RUNNING:
-      if (self->browser != NULL)
-        return;
-      self->browser = avahi_service_browser_new (client, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC,
-                                                 self->type, NULL, 0, on_browsed, self);
-      set_problem (self, self->browser != NULL ? NULL
-                   : self->describe (avahi_client_errno (client)));
+      tandem_announcements_begin (self->announcements, avahi, client, self->type);
       break;
     case AVAHI_CLIENT_FAILURE:
     case AVAHI_CLIENT_CONNECTING:
-      stop_browsing (self);
+      tandem_announcements_end (self->announcements);
       set_problem (self, self->describe (error));
-      settle (self);
+      on_settled (self);
       break;
   }
 }
@@ -404,8 +145,7 @@ tandem_discovery_finalize (GObject *object)
 {
   TandemDiscovery *self = TANDEM_DISCOVERY (object);
 
-  g_hash_table_unref (self->announced);
-  tandem_places_free (self->places);
+  tandem_announcements_free (self->announcements);
   g_hash_table_unref (self->kept);
   g_clear_pointer (&self->list, tandem_candidate_list_free);
   g_clear_pointer (&self->candidates, g_ptr_array_unref);
@@ -434,9 +174,7 @@ static void
 tandem_discovery_init (TandemDiscovery *self)
 {
   g_mutex_init (&self->lock);
-  self->announced = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, announced_free);
   self->kept = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  forget_announced (self);
 }
 
 static TandemDiscovery *
@@ -447,6 +185,7 @@ make (GPtrArray *listed)
   self->type = TANDEM_SERVICE_TYPE;
   self->describe = tandem_avahi_describe;
   self->list = tandem_candidate_list_new (listed, tandem_device_id_get_instance ());
+  self->announcements = tandem_announcements_new (self->list, &announcements_funcs, self);
   publish (self);
   return self;
 }
