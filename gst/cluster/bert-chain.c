@@ -14,6 +14,8 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
+
 #define GST_CAT_DEFAULT gst_bert_bin_debug
 GST_DEBUG_CATEGORY_EXTERN (gst_bert_bin_debug);
 
@@ -84,14 +86,6 @@ bert_chain_get_sent (BertChain *self)
 }
 
 /* --- the end --- */
-
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
 
 static void
 finish_ending (BertChain *self)
@@ -191,7 +185,7 @@ bert_chain_end (BertChain *self)
   if (self->is_ending)
     return;
   self->is_ending = TRUE;
-  stop_source (&self->stall);
+  tandem_clear_source (&self->stall);
   g_cancellable_cancel (self->cancellable);
   if (self->n_pending == 0)
     bert_chain_unmake (self);
@@ -205,7 +199,7 @@ bert_chain_build_failed (BertChain *self, TandemNodeClient *blamed, const GError
   if (self->is_ending || self->is_built || self->has_failed)
     return;
   self->has_failed = TRUE;
-  stop_source (&self->stall);
+  tandem_clear_source (&self->stall);
   self->funcs.built (self, blamed, error, self->user_data);
 }
 
@@ -221,7 +215,7 @@ on_stall (gpointer data)
     if (self->legs[i].is_waiting)
       blamed = self->route->stops[i].client;
   if (blamed == NULL) {         /* it is this device that takes its time */
-    stop_source (&self->stall);
+    tandem_clear_source (&self->stall);
     bert_chain_touch (self);
     return G_SOURCE_REMOVE;
   }
@@ -234,7 +228,7 @@ on_stall (gpointer data)
 void
 bert_chain_touch (BertChain *self)
 {
-  stop_source (&self->stall);
+  tandem_clear_source (&self->stall);
   if (self->is_ending || self->is_built || self->has_failed)
     return;
   self->stall = g_timeout_source_new (BUILD_STALL_MS);
@@ -482,7 +476,7 @@ bert_chain_build_next (BertChain *self)
 
   if (self->next == 0 && (self->has_entry || bert_chain_is_over (self))) {
     self->is_built = TRUE;
-    stop_source (&self->stall);
+    tandem_clear_source (&self->stall);
     bert_chain_watch_start (self);
     self->funcs.built (self, NULL, NULL, self->user_data);
   } else if (self->next == 0) {

@@ -10,6 +10,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
 #include "bert-chain.h"
 #include "bert-pace.h"
 #include "bert-planner.h"
@@ -50,17 +51,9 @@ static void consider (BertWorker *self);
 /* --- sources --- */
 
 static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
-
-static void
 start_source (BertWorker *self, GSource **source, guint milliseconds, GSourceFunc func)
 {
-  stop_source (source);
+  tandem_clear_source (source);
   *source = g_timeout_source_new (milliseconds);
   g_source_set_callback (*source, func, self, NULL);
   g_source_attach (*source, self->context);
@@ -149,8 +142,8 @@ switch_to (BertWorker *self, BertChain **chain)
 
   self->current = g_steal_pointer (chain);
   self->is_draining = self->is_waiting = FALSE;
-  stop_source (&self->drain);
-  stop_source (&self->give_up);
+  tandem_clear_source (&self->drain);
+  tandem_clear_source (&self->give_up);
   g_clear_error (&self->trouble);
   gst_bert_bin_feed (self->bin, self->current);
   if (!is_first)
@@ -505,10 +498,10 @@ on_stop (gpointer data)
   BertWorker *self = data;
 
   self->is_stopping = TRUE;
-  stop_source (&self->begin);
-  stop_source (&self->drain);
-  stop_source (&self->retry);
-  stop_source (&self->give_up);
+  tandem_clear_source (&self->begin);
+  tandem_clear_source (&self->drain);
+  tandem_clear_source (&self->retry);
+  tandem_clear_source (&self->give_up);
   self->has_stopped = self->n_chains == 0;
   end_chain (self, &self->current);
   end_chain (self, &self->next);

@@ -8,6 +8,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
 #include "net/tandem-device-id.h"
 #include "net/tandem-net-error.h"
 #include "net/tandem-net-private.h"
@@ -21,14 +22,6 @@
 #define SILENCE_US (1200 * G_TIME_SPAN_MILLISECOND)
 /* While a file or a measurement is in the way, answers come late. */
 #define OCCUPIED_SILENCE_US (10 * G_USEC_PER_SEC)
-
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
 
 static GSource *
 add_timeout (TandemClusterEntry *self, guint ms, GSourceFunc func)
@@ -81,7 +74,7 @@ tandem_cluster_entry_unref (TandemClusterEntry *self)
 static void
 drop_client (TandemClusterEntry *self)
 {
-  stop_source (&self->heartbeat);
+  tandem_clear_source (&self->heartbeat);
   self->asked = 0;
   self->is_silent = FALSE;
   if (self->client == NULL)
@@ -96,7 +89,7 @@ on_retry (gpointer data)
 {
   TandemClusterEntry *self = data;
 
-  stop_source (&self->retry);
+  tandem_clear_source (&self->retry);
   tandem_cluster_entry_connect (self);
   return G_SOURCE_REMOVE;
 }
@@ -111,7 +104,7 @@ fail (TandemClusterEntry *self, GError *error)
   self->was_tried = TRUE;
   g_clear_error (&self->problem);
   self->problem = error;
-  stop_source (&self->retry);
+  tandem_clear_source (&self->retry);
   self->retry = add_timeout (self, pause, on_retry);
   tandem_cluster_changed (self->cluster);
 }
@@ -189,7 +182,7 @@ on_trying_timeout (gpointer data)
 static void
 end_trying (TandemClusterEntry *self)
 {
-  stop_source (&self->trying_timeout);
+  tandem_clear_source (&self->trying_timeout);
   g_clear_object (&self->trying);
 }
 
@@ -298,7 +291,7 @@ tandem_cluster_entry_connect (TandemClusterEntry *self)
     return;
   self->is_twin = FALSE;
   self->is_late = FALSE;
-  stop_source (&self->retry);
+  tandem_clear_source (&self->retry);
   self->trying = g_cancellable_new ();
   self->trying_timeout = add_timeout (self, TRYING_MS, on_trying_timeout);
   tandem_node_client_connect_to_async (G_SOCKET_CONNECTABLE (self->candidate), self->cluster->key,
@@ -327,8 +320,8 @@ tandem_cluster_entry_leave (TandemClusterEntry *self)
 {
   tandem_discovery_keep (self->cluster->discovery, self->key, FALSE);
   self->cluster = NULL;
-  stop_source (&self->retry);
-  stop_source (&self->trying_timeout);
+  tandem_clear_source (&self->retry);
+  tandem_clear_source (&self->trying_timeout);
   if (self->trying != NULL)
     g_cancellable_cancel (self->trying);
   g_clear_object (&self->trying);

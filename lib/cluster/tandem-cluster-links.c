@@ -9,6 +9,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
 #include "net/tandem-net-error.h"
 
 /* A node that measures with somebody else is asked again. */
@@ -46,14 +47,6 @@ typedef struct
 
 static void advance (Links *self);
 
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
-
 static GSource *
 add_timeout (Links *self, guint ms, GSourceFunc func, gpointer data)
 {
@@ -85,8 +78,8 @@ on_end (gpointer data)
   guint i;
 
   for (i = 0; i < self->n_pairs; i++)
-    stop_source (&self->pairs[i].again);
-  stop_source (&self->deadline);
+    tandem_clear_source (&self->pairs[i].again);
+  tandem_clear_source (&self->deadline);
   g_clear_pointer (&self->ending, g_source_unref);
   g_cancellable_disconnect (self->outer, self->handler);
   self->done (self->data);

@@ -9,6 +9,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
 #include "net/tandem-device-id.h"
 #include "net/tandem-net-error.h"
 #include "place/tandem-profile-private.h"
@@ -54,14 +55,6 @@ typedef struct
 
 static void advance_profiles (TandemClusterPrepare *self);
 
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
-
 static GSource *
 add_timeout (TandemClusterPrepare *self, guint ms, GSourceFunc func, gpointer data)
 {
@@ -83,7 +76,7 @@ job_free (gpointer data)
 {
   Job *job = data;
 
-  stop_source (&job->again);
+  tandem_clear_source (&job->again);
   if (job->entry != NULL)
     tandem_cluster_entry_unref (job->entry);
   g_free (job->key);
@@ -99,7 +92,7 @@ prepare_end (TandemClusterPrepare *self)
   TandemCluster *cluster = self->cluster;
 
   cluster->preparing = NULL;
-  stop_source (&self->timeout);
+  tandem_clear_source (&self->timeout);
   g_cancellable_disconnect (g_task_get_cancellable (task), self->handler);
   g_object_unref (self->cancellable);
   g_ptr_array_unref (self->entries);
@@ -372,7 +365,7 @@ begin_links (TandemClusterPrepare *self)
   guint i;
 
   self->step = STEP_LINKS;
-  stop_source (&self->timeout);
+  tandem_clear_source (&self->timeout);
   for (i = 0; i < cluster->entries->len; i++) {
     TandemClusterEntry *entry = g_ptr_array_index (cluster->entries, i);
 

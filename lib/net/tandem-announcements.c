@@ -4,6 +4,7 @@
 
 #include "tandem-announcements.h"
 
+#include "base/tandem-source-private.h"
 #include "net/tandem-link.h"
 #include "net/tandem-places.h"
 
@@ -270,14 +271,6 @@ on_browsed (AvahiServiceBrowser *browser, AvahiIfIndex interface, AvahiProtocol 
 }
 
 static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
-
-static void
 forget_announced (TandemAnnouncements *self)
 {
   g_clear_pointer (&self->places, tandem_places_free);
@@ -323,8 +316,8 @@ tandem_announcements_begin (TandemAnnouncements *self, TandemAvahi *avahi, Avahi
 void
 tandem_announcements_end (TandemAnnouncements *self)
 {
-  stop_source (&self->again);
-  stop_source (&self->turn);
+  tandem_clear_source (&self->again);
+  tandem_clear_source (&self->turn);
   forget_announced (self);
   if (self->browser != NULL)
     avahi_service_browser_free (self->browser);

@@ -6,6 +6,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
 #include "net/tandem-link.h"
 #include "net/tandem-net-error.h"
 
@@ -53,21 +54,12 @@ tandem_avahi_unref (TandemAvahi *self)
   g_free (self);
 }
 
-static void
-clear_retry (TandemAvahi *self)
-{
-  if (self->retry == NULL)
-    return;
-  g_source_destroy (self->retry);
-  g_clear_pointer (&self->retry, g_source_unref);
-}
-
 static gboolean
 on_retry (gpointer data)
 {
   TandemAvahi *self = data;
 
-  clear_retry (self);
+  tandem_clear_source (&self->retry);
   g_clear_pointer (&self->client, avahi_client_free);
   connect_client (self);
   return G_SOURCE_REMOVE;
@@ -76,7 +68,7 @@ on_retry (gpointer data)
 static void
 retry_later (TandemAvahi *self)
 {
-  clear_retry (self);
+  tandem_clear_source (&self->retry);
   self->retry = tandem_avahi_add_timeout (self, self->retry_ms, on_retry, self);
   self->retry_ms = MIN (self->retry_ms * 2, RETRY_MAX_MS);
 }
@@ -128,7 +120,7 @@ run (gpointer data)
   if (!tandem_avahi_is_stopping (self))
     g_main_loop_run (self->loop);
 
-  clear_retry (self);
+  tandem_clear_source (&self->retry);
   self->func (self, self->client, AVAHI_CLIENT_FAILURE, AVAHI_ERR_DISCONNECTED, self->user_data);
   g_clear_pointer (&self->client, avahi_client_free);
   g_clear_pointer (&self->poll, avahi_glib_poll_free);

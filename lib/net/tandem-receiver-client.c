@@ -11,6 +11,8 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
+
 #define GST_CAT_DEFAULT tandem_net_debug
 
 /* Strangers may come by the thousand; people read a line now and then. */
@@ -42,20 +44,12 @@ static gboolean on_client_readable (GSocket *socket, GIOCondition condition, gpo
 
 /* --- coming and going --- */
 
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
-
 /* The list lets go of it: a handshake that runs is ended. */
 void
 tandem_receiver_client_unref (TandemReceiverClient *client)
 {
-  stop_source (&client->readable);
-  stop_source (&client->timeout);
+  tandem_clear_source (&client->readable);
+  tandem_clear_source (&client->timeout);
   client->left = TRUE;
   if (client->stage == STAGE_HANDSHAKE &&
       tandem_handshakes_end (client->receiver->handshakes, client->link))
@@ -244,7 +238,7 @@ client_look (Client *client)
       break;
   }
   /* Only now it is worth a thread. */
-  stop_source (&client->readable);
+  tandem_clear_source (&client->readable);
   client->stage = STAGE_HANDSHAKE;
   client->ref_count++;
   tandem_handshakes_begin (self->handshakes, client->link, client->origin,

@@ -6,6 +6,8 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
+
 /* A peer that sends and does not read is not worth more memory. */
 #define MAX_OUT (4 * 1024 * 1024)
 /* Reads before others have their turn: with TLS no more than 16 KiB each. */
@@ -28,14 +30,6 @@ struct _TandemControlChannel
 };
 
 static void schedule_read (TandemControlChannel *self, gboolean now);
-
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
 
 TandemControlChannel *
 tandem_control_channel_new (TandemLink *link, GMainContext *context,
@@ -78,8 +72,8 @@ static void
 stop (TandemControlChannel *self)
 {
   self->closed = TRUE;
-  stop_source (&self->in_source);
-  stop_source (&self->out_source);
+  tandem_clear_source (&self->in_source);
+  tandem_clear_source (&self->out_source);
 }
 
 /* Ends the connection; what is still to be written is lost. Nobody is called any more. */
@@ -160,7 +154,7 @@ on_read (gpointer data)
   gboolean more = TRUE;
   guint i;
 
-  stop_source (&self->in_source);
+  tandem_clear_source (&self->in_source);
   if (self->failure != NULL) {
     end (self, self->failure);
     return G_SOURCE_REMOVE;
@@ -182,7 +176,7 @@ on_readable (GSocket *socket, GIOCondition condition, gpointer data)
 static void
 schedule_read (TandemControlChannel *self, gboolean now)
 {
-  stop_source (&self->in_source);
+  tandem_clear_source (&self->in_source);
   if (now) {
     self->in_source = g_idle_source_new ();
     g_source_set_priority (self->in_source, G_PRIORITY_DEFAULT);
@@ -205,7 +199,7 @@ tandem_control_channel_set_paused (TandemControlChannel *self, gboolean paused)
   if (self->closed || !self->started)
     return;
   if (paused && self->failure == NULL)
-    stop_source (&self->in_source);
+    tandem_clear_source (&self->in_source);
   else if (!paused)
     schedule_read (self, TRUE);
 }
@@ -281,7 +275,7 @@ on_writable (GSocket *socket, GIOCondition condition, gpointer data)
 {
   g_autoptr (TandemControlChannel) self = tandem_control_channel_ref (data);
 
-  stop_source (&self->out_source);
+  tandem_clear_source (&self->out_source);
   flush (self);
   if (is_done (self) && !self->closed && self->failure == NULL && self->funcs->drained != NULL)
     self->funcs->drained (self, self->user_data);

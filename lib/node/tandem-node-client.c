@@ -6,24 +6,17 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "base/tandem-source-private.h"
 #include "net/tandem-host.h"
 
 G_DEFINE_FINAL_TYPE (TandemNodeClient, tandem_node_client, G_TYPE_OBJECT)
-
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
 
 static void
 pending_free (gpointer data)
 {
   TandemNodePending *pending = data;
 
-  stop_source (&pending->cancel_source);
+  tandem_clear_source (&pending->cancel_source);
   g_clear_object (&pending->task);
   g_free (pending);
 }
@@ -70,8 +63,8 @@ tandem_node_client_init (TandemNodeClient *self)
 static void
 drop_connection (TandemNodeClient *self)
 {
-  stop_source (&self->keepalive);
-  stop_source (&self->connect_timeout);
+  tandem_clear_source (&self->keepalive);
+  tandem_clear_source (&self->connect_timeout);
   if (self->channel != NULL)
     tandem_control_channel_close (self->channel);
   g_clear_pointer (&self->channel, tandem_control_channel_unref);
@@ -97,7 +90,7 @@ tandem_node_client_end (TandemNodeClient *self, const GError *error)
   while (g_hash_table_iter_next (&iter, NULL, &value)) {
     TandemNodePending *one = value;
 
-    stop_source (&one->cancel_source);
+    tandem_clear_source (&one->cancel_source);
     if (one->task != NULL)
       g_task_return_error (one->task, g_error_copy (error));
   }

@@ -9,6 +9,7 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "base/tandem-source-private.h"
 #include "net/tandem-host.h"
 
 /* Requests that wait for their answers. */
@@ -22,20 +23,12 @@ typedef struct
   void (*run) (TandemNodeRequest *request, const TandemPlaceObject *in);
 } Kind;
 
-static void
-stop_source (GSource **source)
-{
-  if (*source != NULL)
-    g_source_destroy (*source);
-  g_clear_pointer (source, g_source_unref);
-}
-
 void
 tandem_node_connection_stop_sources (TandemNodeConnection *self)
 {
-  stop_source (&self->readable);
-  stop_source (&self->timeout);
-  stop_source (&self->report);
+  tandem_clear_source (&self->readable);
+  tandem_clear_source (&self->timeout);
+  tandem_clear_source (&self->report);
 }
 
 TandemNodeConnection *
@@ -269,7 +262,7 @@ static gboolean on_silence (gpointer data);
 static void
 watch_silence (TandemNodeConnection *self)
 {
-  stop_source (&self->timeout);
+  tandem_clear_source (&self->timeout);
   if (self->node->silence_timeout == 0)
     return;
   self->timeout = g_timeout_source_new (self->node->silence_timeout);

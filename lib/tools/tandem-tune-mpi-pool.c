@@ -9,6 +9,8 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "base/tandem-source-private.h"
+
 struct _TuneMpiPool
 {
   GObject parent;
@@ -41,10 +43,7 @@ running_free (gpointer data)
 {
   Running *self = data;
 
-  if (self->cancelled != NULL) {
-    g_source_destroy (self->cancelled);
-    g_source_unref (self->cancelled);
-  }
+  tandem_clear_source (&self->cancelled);
   tandem_trial_unref (self->trial);
   g_clear_object (&self->task);
   g_free (self);
@@ -55,12 +54,8 @@ tune_mpi_pool_finalize (GObject *object)
 {
   TuneMpiPool *self = TUNE_MPI_POOL (object);
 
-  if (self->watch != NULL) {
-    g_source_destroy (self->watch);
-    g_source_destroy (self->seconds);
-  }
-  g_clear_pointer (&self->watch, g_source_unref);
-  g_clear_pointer (&self->seconds, g_source_unref);
+  tandem_clear_source (&self->watch);
+  tandem_clear_source (&self->seconds);
   g_hash_table_unref (self->running);
   g_free (self->n_busy);
   g_free (self->silence);
