@@ -26,6 +26,7 @@
 #include <glib/gi18n-lib.h>
 #include <gst/gst.h>
 
+#include "stream/tandem-fields.h"
 #include "tandem.h"
 
 #include "gsttandembert.h"
@@ -162,50 +163,29 @@ gst_micro_batch_finalize (GObject *object)
   G_OBJECT_CLASS (gst_micro_batch_parent_class)->finalize (object);
 }
 
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_SIZE, GstMicroBatch, size),
+  TANDEM_FIELD (PROP_MAX_TOKENS, GstMicroBatch, max_tokens),
+  TANDEM_FIELD (PROP_MAX_LATENCY, GstMicroBatch, max_latency),
+  { 0 }
+};
+
 static void
 gst_micro_batch_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-  GstMicroBatch *self = GST_MICRO_BATCH (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_SIZE:
-      self->size = g_value_get_uint (value);
-      break;
-    case PROP_MAX_TOKENS:
-      self->max_tokens = g_value_get_uint (value);
-      break;
-    case PROP_MAX_LATENCY:
-      self->max_latency = g_value_get_uint (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_set (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void
 gst_micro_batch_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstMicroBatch *self = GST_MICRO_BATCH (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_SIZE:
-      g_value_set_uint (value, self->size);
-      break;
-    case PROP_MAX_TOKENS:
-      g_value_set_uint (value, self->max_tokens);
-      break;
-    case PROP_MAX_LATENCY:
-      g_value_set_uint (value, self->max_latency);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_get (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void

@@ -30,6 +30,8 @@
 #include <string.h>
 #include <tandem.h>
 
+#include "stream/tandem-fields.h"
+
 GST_DEBUG_CATEGORY_STATIC (sentiment_loss_debug);
 #define GST_CAT_DEFAULT sentiment_loss_debug
 
@@ -83,57 +85,30 @@ G_DEFINE_FINAL_TYPE_WITH_CODE (GstSentimentLoss, gst_sentiment_loss, GST_TYPE_BA
 GST_ELEMENT_REGISTER_DEFINE (sentimentloss, "sentimentloss", GST_RANK_NONE,
                              GST_TYPE_SENTIMENT_LOSS)
 
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_LABEL_SMOOTHING, GstSentimentLoss, label_smoothing),
+  TANDEM_FIELD (PROP_TEACHER, GstSentimentLoss, teacher_path),
+  TANDEM_FIELD (PROP_ALPHA, GstSentimentLoss, alpha),
+  TANDEM_FIELD (PROP_TEMPERATURE, GstSentimentLoss, temperature),
+  { 0 }
+};
+
 static void
 gst_sentiment_loss_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-  GstSentimentLoss *self = GST_SENTIMENT_LOSS (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_LABEL_SMOOTHING:
-      self->label_smoothing = g_value_get_double (value);
-      break;
-    case PROP_TEACHER:
-      g_free (self->teacher_path);
-      self->teacher_path = g_value_dup_string (value);
-      break;
-    case PROP_ALPHA:
-      self->alpha = g_value_get_double (value);
-      break;
-    case PROP_TEMPERATURE:
-      self->temperature = g_value_get_double (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_set (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void
 gst_sentiment_loss_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstSentimentLoss *self = GST_SENTIMENT_LOSS (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_LABEL_SMOOTHING:
-      g_value_set_double (value, self->label_smoothing);
-      break;
-    case PROP_TEACHER:
-      g_value_set_string (value, self->teacher_path);
-      break;
-    case PROP_ALPHA:
-      g_value_set_double (value, self->alpha);
-      break;
-    case PROP_TEMPERATURE:
-      g_value_set_double (value, self->temperature);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_get (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void

@@ -36,6 +36,8 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "stream/tandem-fields.h"
+
 GST_DEBUG_CATEGORY (gst_sentiment_sink_debug);
 #define GST_CAT_DEFAULT gst_sentiment_sink_debug
 
@@ -192,74 +194,33 @@ gst_sentiment_sink_finalize (GObject *object)
   G_OBJECT_CLASS (gst_sentiment_sink_parent_class)->finalize (object);
 }
 
-static void
-gst_sentiment_sink_set_property (GObject *object, guint id, const GValue *value,
-                                 GParamSpec *pspec)
-{
-  GstSentimentSink *self = GST_SENTIMENT_SINK (object);
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_FORMAT, GstSentimentSink, format),
+  TANDEM_FIELD (PROP_LOCATION, GstSentimentSink, location),
+  TANDEM_FIELD (PROP_ORDERED, GstSentimentSink, ordered),
+  TANDEM_FIELD (PROP_REORDER_WINDOW, GstSentimentSink, reorder_window),
+  TANDEM_FIELD (PROP_REORDER_TIMEOUT, GstSentimentSink, reorder_timeout),
+  TANDEM_FIELD (PROP_SUMMARY, GstSentimentSink, summary),
+  TANDEM_FIELD (PROP_POST_MESSAGES, GstSentimentSink, post_messages),
+  { 0 }
+};
 
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_FORMAT:
-      self->format = g_value_get_enum (value);
-      break;
-    case PROP_LOCATION:
-      g_free (self->location);
-      self->location = g_value_dup_string (value);
-      break;
-    case PROP_ORDERED:
-      self->ordered = g_value_get_boolean (value);
-      break;
-    case PROP_REORDER_WINDOW:
-      self->reorder_window = g_value_get_uint (value);
-      break;
-    case PROP_REORDER_TIMEOUT:
-      self->reorder_timeout = g_value_get_uint64 (value);
-      break;
-    case PROP_SUMMARY:
-      self->summary = g_value_get_boolean (value);
-      break;
-    case PROP_POST_MESSAGES:
-      self->post_messages = g_value_get_boolean (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+static void
+gst_sentiment_sink_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_set (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void
 gst_sentiment_sink_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstSentimentSink *self = GST_SENTIMENT_SINK (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_FORMAT:
-      g_value_set_enum (value, self->format);
-      break;
-    case PROP_LOCATION:
-      g_value_set_string (value, self->location);
-      break;
-    case PROP_ORDERED:
-      g_value_set_boolean (value, self->ordered);
-      break;
-    case PROP_REORDER_WINDOW:
-      g_value_set_uint (value, self->reorder_window);
-      break;
-    case PROP_REORDER_TIMEOUT:
-      g_value_set_uint64 (value, self->reorder_timeout);
-      break;
-    case PROP_SUMMARY:
-      g_value_set_boolean (value, self->summary);
-      break;
-    case PROP_POST_MESSAGES:
-      g_value_set_boolean (value, self->post_messages);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_get (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static gboolean

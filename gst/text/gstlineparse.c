@@ -22,6 +22,7 @@
 #include <gst/base/gstbaseparse.h>
 #include <string.h>
 
+#include "stream/tandem-fields.h"
 #include "tandem.h"
 
 #include "gsttandemtext.h"
@@ -145,51 +146,29 @@ gst_line_parse_finalize (GObject *object)
   G_OBJECT_CLASS (gst_line_parse_parent_class)->finalize (object);
 }
 
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_STOP_WORD, GstLineParse, stop_word),
+  TANDEM_FIELD (PROP_SKIP_EMPTY, GstLineParse, skip_empty),
+  TANDEM_FIELD (PROP_MAX_LINE, GstLineParse, max_line),
+  { 0 }
+};
+
 static void
 gst_line_parse_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-  GstLineParse *self = GST_LINE_PARSE (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_STOP_WORD:
-      g_free (self->stop_word);
-      self->stop_word = g_value_dup_string (value);
-      break;
-    case PROP_SKIP_EMPTY:
-      self->skip_empty = g_value_get_boolean (value);
-      break;
-    case PROP_MAX_LINE:
-      self->max_line = g_value_get_uint (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_set (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void
 gst_line_parse_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstLineParse *self = GST_LINE_PARSE (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_STOP_WORD:
-      g_value_set_string (value, self->stop_word);
-      break;
-    case PROP_SKIP_EMPTY:
-      g_value_set_boolean (value, self->skip_empty);
-      break;
-    case PROP_MAX_LINE:
-      g_value_set_uint (value, self->max_line);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_get (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void

@@ -21,6 +21,7 @@
 #include <glib/gi18n-lib.h>
 #include <gst/base/gstpushsrc.h>
 
+#include "stream/tandem-fields.h"
 #include "tandem.h"
 #include "tandem-enums.h"
 
@@ -162,75 +163,33 @@ gst_review_src_finalize (GObject *object)
   G_OBJECT_CLASS (gst_review_src_parent_class)->finalize (object);
 }
 
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_LOCATION, GstReviewSrc, location),
+  TANDEM_FIELD (PROP_SPLIT, GstReviewSrc, split),
+  TANDEM_FIELD (PROP_SHUFFLE, GstReviewSrc, shuffle),
+  TANDEM_FIELD (PROP_SEED, GstReviewSrc, seed),
+  TANDEM_FIELD (PROP_EPOCHS, GstReviewSrc, epochs),
+  TANDEM_FIELD (PROP_LIMIT, GstReviewSrc, limit),
+  TANDEM_FIELD (PROP_MAX_ROW, GstReviewSrc, max_row),
+  { 0 }
+};
+
 static void
 gst_review_src_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-  GstReviewSrc *self = GST_REVIEW_SRC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_LOCATION:
-      g_free (self->location);
-      self->location = g_value_dup_string (value);
-      break;
-    case PROP_SPLIT:
-      self->split = g_value_get_enum (value);
-      break;
-    case PROP_SHUFFLE:
-      self->shuffle = g_value_get_boolean (value);
-      break;
-    case PROP_SEED:
-      self->seed = g_value_get_uint (value);
-      break;
-    case PROP_EPOCHS:
-      self->epochs = g_value_get_uint (value);
-      break;
-    case PROP_LIMIT:
-      self->limit = g_value_get_uint64 (value);
-      break;
-    case PROP_MAX_ROW:
-      self->max_row = g_value_get_uint (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_set (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void
 gst_review_src_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstReviewSrc *self = GST_REVIEW_SRC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_LOCATION:
-      g_value_set_string (value, self->location);
-      break;
-    case PROP_SPLIT:
-      g_value_set_enum (value, self->split);
-      break;
-    case PROP_SHUFFLE:
-      g_value_set_boolean (value, self->shuffle);
-      break;
-    case PROP_SEED:
-      g_value_set_uint (value, self->seed);
-      break;
-    case PROP_EPOCHS:
-      g_value_set_uint (value, self->epochs);
-      break;
-    case PROP_LIMIT:
-      g_value_set_uint64 (value, self->limit);
-      break;
-    case PROP_MAX_ROW:
-      g_value_set_uint (value, self->max_row);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_get (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static gboolean

@@ -23,6 +23,7 @@
 #include <glib/gi18n-lib.h>
 #include <gst/base/gstbasetransform.h>
 
+#include "stream/tandem-fields.h"
 #include "tandem.h"
 
 #include "gsttandemtext.h"
@@ -152,55 +153,30 @@ gst_tokenize_finalize (GObject *object)
   G_OBJECT_CLASS (gst_tokenize_parent_class)->finalize (object);
 }
 
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_MODEL, GstTokenize, model),
+  TANDEM_FIELD (PROP_VOCAB, GstTokenize, vocab),
+  TANDEM_FIELD (PROP_MAX_LENGTH, GstTokenize, max_length),
+  TANDEM_FIELD (PROP_REPLACED, GstTokenize, n_replaced),
+  { 0 }
+};
+
 static void
 gst_tokenize_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-  GstTokenize *self = GST_TOKENIZE (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_MODEL:
-      g_free (self->model);
-      self->model = g_value_dup_string (value);
-      break;
-    case PROP_VOCAB:
-      g_free (self->vocab);
-      self->vocab = g_value_dup_string (value);
-      break;
-    case PROP_MAX_LENGTH:
-      self->max_length = g_value_get_uint (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_set (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 static void
 gst_tokenize_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstTokenize *self = GST_TOKENIZE (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_MODEL:
-      g_value_set_string (value, self->model);
-      break;
-    case PROP_VOCAB:
-      g_value_set_string (value, self->vocab);
-      break;
-    case PROP_MAX_LENGTH:
-      g_value_set_uint (value, self->max_length);
-      break;
-    case PROP_REPLACED:
-      g_value_set_uint64 (value, self->n_replaced);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK (self);
+  GST_OBJECT_LOCK (object);
+  if (!tandem_fields_get (fields, object, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
 }
 
 /* The tokenizer of a model, and how long its sequences may be. */

@@ -31,6 +31,8 @@ tandem_fields_set (const TandemField *fields, gpointer base, guint id, const GVa
     *(int *) member = g_value_get_enum (value);
   } else if (G_VALUE_HOLDS_UINT64 (value)) {
     *(guint64 *) member = g_value_get_uint64 (value);
+  } else if (G_VALUE_HOLDS_DOUBLE (value)) {
+    *(double *) member = g_value_get_double (value);
   } else if (field->size == sizeof (guint16)) {
     *(guint16 *) member = g_value_get_uint (value);
   } else {
@@ -56,6 +58,8 @@ tandem_fields_get (const TandemField *fields, gconstpointer base, guint id, GVal
     g_value_set_enum (value, *(const int *) member);
   else if (G_VALUE_HOLDS_UINT64 (value))
     g_value_set_uint64 (value, *(const guint64 *) member);
+  else if (G_VALUE_HOLDS_DOUBLE (value))
+    g_value_set_double (value, *(const double *) member);
   else if (field->size == sizeof (guint16))
     g_value_set_uint (value, *(const guint16 *) member);
   else
