@@ -4,6 +4,7 @@
 
 #include "bert-properties.h"
 
+#include "stream/tandem-fields.h"
 #include "tandem-enums.h"
 
 #define DEFAULT_TRAINABLE FALSE
@@ -183,163 +184,60 @@ bert_properties_install (GObjectClass *klass, GParamFlags flags)
                    "and what was done is skipped", DEFAULT_RESUME, flags);
 }
 
+static const TandemField fields[] = {
+  TANDEM_FIELD (PROP_TRAINABLE, BertTrainerSettings, trainable),
+  TANDEM_FIELD (PROP_SCHEDULE, BertTrainerSettings, info.schedule),
+  TANDEM_FIELD (PROP_MICRO_BATCHES, BertTrainerSettings, info.micro_batches),
+  TANDEM_FIELD (PROP_LEARNING_RATE, BertTrainerSettings, info.learning_rate),
+  TANDEM_FIELD (PROP_WEIGHT_DECAY, BertTrainerSettings, info.weight_decay),
+  TANDEM_FIELD (PROP_BETA1, BertTrainerSettings, info.beta1),
+  TANDEM_FIELD (PROP_BETA2, BertTrainerSettings, info.beta2),
+  TANDEM_FIELD (PROP_EPSILON, BertTrainerSettings, info.epsilon),
+  TANDEM_FIELD (PROP_MAX_NORM, BertTrainerSettings, info.max_norm),
+  TANDEM_FIELD (PROP_WARMUP_STEPS, BertTrainerSettings, info.warmup_steps),
+  TANDEM_FIELD (PROP_TOTAL_STEPS, BertTrainerSettings, info.total_steps),
+  TANDEM_FIELD (PROP_COSINE, BertTrainerSettings, info.cosine),
+  TANDEM_FIELD (PROP_SEED, BertTrainerSettings, options.seed),
+  TANDEM_FIELD (PROP_HIDDEN_TEACHER, BertTrainerSettings, hidden_teacher),
+  TANDEM_FIELD (PROP_HIDDEN_LAYERS, BertTrainerSettings, hidden_layers),
+  TANDEM_FIELD (PROP_HIDDEN_WEIGHT, BertTrainerSettings, hidden_weight),
+  TANDEM_FIELD (PROP_MASK, BertTrainerSettings, mask),
+  TANDEM_FIELD (PROP_CHECKPOINT, BertTrainerSettings, checkpoint),
+  TANDEM_FIELD (PROP_CHECKPOINT_INTERVAL, BertTrainerSettings, checkpoint_interval),
+  TANDEM_FIELD (PROP_RESUME, BertTrainerSettings, resume),
+  { 0 }
+};
+
 gboolean
 bert_properties_set (BertTrainerSettings *settings, guint id, const GValue *value)
 {
-  TandemTrainingInfo *info = &settings->info;
+  TandemTrainOptions *options = &settings->options;
 
   switch (id) {
-    case PROP_TRAINABLE:
-      settings->trainable = g_value_get_boolean (value);
-      return TRUE;
-    case PROP_SCHEDULE:
-      info->schedule = g_value_get_enum (value);
-      return TRUE;
-    case PROP_MICRO_BATCHES:
-      info->micro_batches = g_value_get_uint (value);
-      return TRUE;
-    case PROP_LEARNING_RATE:
-      info->learning_rate = g_value_get_double (value);
-      return TRUE;
-    case PROP_WEIGHT_DECAY:
-      info->weight_decay = g_value_get_double (value);
-      return TRUE;
-    case PROP_BETA1:
-      info->beta1 = g_value_get_double (value);
-      return TRUE;
-    case PROP_BETA2:
-      info->beta2 = g_value_get_double (value);
-      return TRUE;
-    case PROP_EPSILON:
-      info->epsilon = g_value_get_double (value);
-      return TRUE;
-    case PROP_MAX_NORM:
-      info->max_norm = g_value_get_double (value);
-      return TRUE;
-    case PROP_WARMUP_STEPS:
-      info->warmup_steps = g_value_get_uint64 (value);
-      return TRUE;
-    case PROP_TOTAL_STEPS:
-      info->total_steps = g_value_get_uint64 (value);
-      return TRUE;
-    case PROP_COSINE:
-      info->cosine = g_value_get_boolean (value);
-      return TRUE;
     case PROP_DROPOUT:
-      settings->options.hidden_dropout = g_value_get_double (value);
-      settings->options.attention_dropout = g_value_get_double (value);
-      settings->options.classifier_dropout = g_value_get_double (value);
-      return TRUE;
-    case PROP_SEED:
-      settings->options.seed = g_value_get_uint64 (value);
-      return TRUE;
-    case PROP_HIDDEN_TEACHER:
-      g_free (settings->hidden_teacher);
-      settings->hidden_teacher = g_value_dup_string (value);
-      return TRUE;
-    case PROP_MASK:
-      g_free (settings->mask);
-      settings->mask = g_value_dup_string (value);
-      return TRUE;
-    case PROP_HIDDEN_LAYERS:
-      g_free (settings->hidden_layers);
-      settings->hidden_layers = g_value_dup_string (value);
-      return TRUE;
-    case PROP_HIDDEN_WEIGHT:
-      settings->hidden_weight = g_value_get_double (value);
-      return TRUE;
-    case PROP_CHECKPOINT:
-      g_free (settings->checkpoint);
-      settings->checkpoint = g_value_dup_string (value);
-      return TRUE;
-    case PROP_CHECKPOINT_INTERVAL:
-      settings->checkpoint_interval = g_value_get_uint64 (value);
+      options->hidden_dropout = options->attention_dropout = options->classifier_dropout =
+          g_value_get_double (value);
       return TRUE;
     case PROP_TASK:
-      settings->options.masked_lm = g_value_get_enum (value) == BERT_TASK_MASKED_LM;
-      return TRUE;
-    case PROP_RESUME:
-      settings->resume = g_value_get_boolean (value);
+      options->masked_lm = g_value_get_enum (value) == BERT_TASK_MASKED_LM;
       return TRUE;
     default:
-      return FALSE;
+      return tandem_fields_set (fields, settings, id, value);
   }
 }
 
 gboolean
 bert_properties_get (const BertTrainerSettings *settings, guint id, GValue *value)
 {
-  const TandemTrainingInfo *info = &settings->info;
-
   switch (id) {
-    case PROP_TRAINABLE:
-      g_value_set_boolean (value, settings->trainable);
-      return TRUE;
-    case PROP_SCHEDULE:
-      g_value_set_enum (value, info->schedule);
-      return TRUE;
-    case PROP_MICRO_BATCHES:
-      g_value_set_uint (value, info->micro_batches);
-      return TRUE;
-    case PROP_LEARNING_RATE:
-      g_value_set_double (value, info->learning_rate);
-      return TRUE;
-    case PROP_WEIGHT_DECAY:
-      g_value_set_double (value, info->weight_decay);
-      return TRUE;
-    case PROP_BETA1:
-      g_value_set_double (value, info->beta1);
-      return TRUE;
-    case PROP_BETA2:
-      g_value_set_double (value, info->beta2);
-      return TRUE;
-    case PROP_EPSILON:
-      g_value_set_double (value, info->epsilon);
-      return TRUE;
-    case PROP_MAX_NORM:
-      g_value_set_double (value, info->max_norm);
-      return TRUE;
-    case PROP_WARMUP_STEPS:
-      g_value_set_uint64 (value, info->warmup_steps);
-      return TRUE;
-    case PROP_TOTAL_STEPS:
-      g_value_set_uint64 (value, info->total_steps);
-      return TRUE;
-    case PROP_COSINE:
-      g_value_set_boolean (value, info->cosine);
-      return TRUE;
     case PROP_DROPOUT:
       g_value_set_double (value, settings->options.hidden_dropout);
-      return TRUE;
-    case PROP_SEED:
-      g_value_set_uint64 (value, settings->options.seed);
-      return TRUE;
-    case PROP_HIDDEN_TEACHER:
-      g_value_set_string (value, settings->hidden_teacher);
-      return TRUE;
-    case PROP_MASK:
-      g_value_set_string (value, settings->mask);
-      return TRUE;
-    case PROP_HIDDEN_LAYERS:
-      g_value_set_string (value, settings->hidden_layers);
-      return TRUE;
-    case PROP_HIDDEN_WEIGHT:
-      g_value_set_double (value, settings->hidden_weight);
-      return TRUE;
-    case PROP_CHECKPOINT:
-      g_value_set_string (value, settings->checkpoint);
-      return TRUE;
-    case PROP_CHECKPOINT_INTERVAL:
-      g_value_set_uint64 (value, settings->checkpoint_interval);
       return TRUE;
     case PROP_TASK:
       g_value_set_enum (value, settings->options.masked_lm ? BERT_TASK_MASKED_LM
                                                            : BERT_TASK_CLASSIFY);
       return TRUE;
-    case PROP_RESUME:
-      g_value_set_boolean (value, settings->resume);
-      return TRUE;
     default:
-      return FALSE;
+      return tandem_fields_get (fields, settings, id, value);
   }
 }
