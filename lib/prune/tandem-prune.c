@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/tandem-model-private.h"
+
 G_DEFINE_QUARK (tandem-prune-error-quark, tandem_prune_error)
 
 /* A magnitude is compared by the bits of its float without the sign, which ascend with it. The
@@ -199,14 +201,38 @@ tandem_prune_schedule (double initial, double final, double progress)
   return final + (initial - final) * left * left * left;
 }
 
+/* Numbers and scales as what they stand for; takes @tensor. */
+static TandemTensor *
+multiply (TandemModel *model, const char *name, TandemTensor *tensor, GError **error)
+{
+  g_autoptr (TandemTensor) numbers = tensor;
+  const guint64 shape[] = { tandem_tensor_get_dim (numbers, 0), tandem_tensor_get_dim (numbers, 1) };
+  gsize size = shape[0] * shape[1] * sizeof (float);
+  g_autofree float *values = g_malloc (size);
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (!tandem_model_copy_f32 (model, name, values, error))
+    return NULL;
+  bytes = g_bytes_new_take (g_steal_pointer (&values), size);
+  return tandem_tensor_new (TANDEM_DTYPE_F32, 2, shape, bytes, error);
+}
+
+/* Scales of a tensor that becomes floats are no tensors of it any more. */
+static gboolean
+is_scale (TandemModel *model, const char *name)
+{
+  return tandem_model_get_quantization (model) != TANDEM_QUANTIZATION_NONE &&
+      g_str_has_suffix (name, TANDEM_SCALE_SUFFIX);
+}
+
 /**
  * tandem_prune_get_tensors:
  * @model: a model
- * @error: return location for %TANDEM_PRUNE_ERROR_MODEL when the model is quantized, or a
- *   #TandemModelError
+ * @error: return location for a #TandemModelError
  *
  * Returns: (transfer full) (element-type utf8 TandemTensor): all tensors that it uses and holds, by
- *   canonical name, those that are stored sparse as dense ones; or %NULL with @error set
+ *   canonical name, those that are stored sparse as dense ones, and those that are quantized as the
+ *   floats that they stand for; or %NULL with @error set
  */
 GHashTable *
 tandem_prune_get_tensors (TandemModel *model, GError **error)
@@ -216,15 +242,14 @@ tandem_prune_get_tensors (TandemModel *model, GError **error)
       g_str_hash, g_str_equal, g_free, (GDestroyNotify) tandem_tensor_unref);
   guint i;
 
-  if (tandem_model_get_quantization (model) != TANDEM_QUANTIZATION_NONE) {
-    g_set_error (error, TANDEM_PRUNE_ERROR, TANDEM_PRUNE_ERROR_MODEL,
-                 "%s: the model is quantized; prune the model that it was made from, and quantize "
-                 "what comes of it", tandem_model_get_path (model));
-    return NULL;
-  }
   for (i = 0; names[i] != NULL; i++) {
-    TandemTensor *tensor = tandem_model_get_tensor (model, names[i], error);
+    TandemTensor *tensor;
 
+    if (is_scale (model, names[i]))
+      continue;
+    tensor = tandem_model_get_tensor (model, names[i], error);
+    if (tensor != NULL && tandem_tensor_get_dtype (tensor) == TANDEM_DTYPE_I8)
+      tensor = multiply (model, names[i], tensor, error);
     if (tensor == NULL)
       return NULL;
     g_hash_table_insert (tensors, g_strdup (names[i]), tensor);

@@ -56,7 +56,7 @@ choose_format (const Options *options, TandemQuantizeFormat *format)
     ? NULL : _("--weights is int8, bf16 or f16");
 }
 
-/* The weights of the model, without what else is in its folder. */
+/* The weights of the model as they are stored, without what else is in its folder. */
 static guint64
 count_bytes (TandemModel *model)
 {
@@ -65,12 +65,14 @@ count_bytes (TandemModel *model)
   guint i;
 
   for (i = 0; names[i] != NULL; i++) {
-    g_autoptr (TandemTensor) tensor = tandem_model_get_tensor (model, names[i], NULL);
+    g_autoptr (TandemSparseTensor) sparse = tandem_model_get_sparse_tensor (model, names[i]);
+    g_autoptr (TandemTensor) tensor = sparse == NULL ? tandem_model_get_tensor (model, names[i], NULL)
+                                                     : NULL;
     gsize size = 0;
 
     if (tensor != NULL)
       tandem_tensor_get_data (tensor, &size);
-    sum += size;
+    sum += sparse != NULL ? tandem_sparse_tensor_get_n_bytes (sparse) : size;
   }
   return sum;
 }

@@ -74,7 +74,9 @@ check_files (const SlimOptions *self, GCancellable *cancellable, GError **error)
                  _("%s is a stage file; the whole model is needed"), self->model);
     return FALSE;
   }
-  if (tandem_model_get_quantization (model) != TANDEM_QUANTIZATION_NONE) {
+  /* Learning and pruning make floats of it. */
+  if (tandem_model_get_quantization (model) != TANDEM_QUANTIZATION_NONE &&
+      self->fine_tune == 0 && self->tune == 0 && self->sparsity == 0) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                  _("%s is quantized already; begin with the model that it was made of"),
                  self->model);

@@ -165,14 +165,24 @@ def test_split():
 
 @tap.case('quantized')
 def test_quantized():
-    """First prune, then quantize; not the other way round."""
+    """First prune, then quantize; the other way round the floats are pruned that int8 stands for."""
     pruned, folder = path('first'), path('then')
     run(MODEL, '-o', pruned, '-s', '0.5')
-    run(pruned, '-o', folder, command='quantize')
-    assert os.path.exists(os.path.join(folder, 'model.safetensors'))
+    said = json.loads(run(pruned, '-o', folder, '--json', command='quantize').stdout)
+    for name, member in (pruned, 'bytes_before'), (folder, 'bytes'):
+        # The file has a header, too.
+        assert 0 < os.path.getsize(os.path.join(name, 'model.safetensors')) - said[member] < 12000
     for method in 'magnitude', 'neurons':
-        refused(folder, '-o', path('never'), '-m', method, '-s', '0.5',
-                why='the model is quantized', status=1)
+        again = path('again-' + method)
+        run(folder, '-o', again, '-m', method, '-s', '0.7', '--half')
+        report = json.loads(run(again, '--json', command='inspect').stdout)
+        tensors = {tensor['name']: tensor for tensor in report['tensors']}
+        weight = tensors['encoder.layer.0.output.dense.weight']
+        assert weight['dtype'] == 'F16' and report['quantization'] is None, report
+        assert not any(name.endswith('.scale') for name in tensors), tensors
+        if method == 'magnitude':
+            left = weight['nonzero'] / (weight['shape'][0] * weight['shape'][1])
+            assert weight['sparse'] and abs(left - 0.3) < 0.01, weight
 
 
 @tap.case('refused')

@@ -163,7 +163,7 @@ def test_refused():
     refused(MODEL, *out, *TRAIN, why='behind --')
     refused(MODEL, *out, '--validation', path('nowhere.csv'), why='there is no', status=1)
     refused(MODEL, *out, '--split', '0-0,1-7', why='the model has', status=1)
-    refused(path('few', 'quantized'), *out, why='quantized already', status=1)
+    refused(path('few', 'quantized'), *out, '-s', '0', why='quantized already', status=1)
     refused('--resume', *out, why='no sequence was begun', status=1)
     assert not os.path.exists(path('none'))
     os.mkdir(path('bad'))
