@@ -6,10 +6,11 @@
  *
  * The table is
  *
- *   {"title": "...", "curves": [{"name": "...", "points": [
+ *   {"title": "...", "least_accuracy": 80, "curves": [{"name": "...", "points": [
  *       {"sparsity": 0.5, "accuracy": 88.9, "bytes": 6000000, "milliseconds": 0.7}, ...]}, ...]}
  *
- * with sparsity from 0 to 1 and accuracy in percent; what a point does not have is not drawn of it.
+ * with sparsity from 0 to 1 and accuracy in percent; what a point does not have is not drawn of it,
+ * and what is below least_accuracy, which may be left out, is below the picture.
  * Points of one sparsity, as of several seeds, are dots around their mean. */
 
 #include <cairo-svg.h>
@@ -29,6 +30,8 @@
 #define N_PANELS 3
 /* Room for an entry of the legend; what has none goes above the next panel. */
 #define ENTRY 200.0
+/* The size of dots, half of which may stand out. */
+#define DOT 6.0
 
 static const struct
 {
@@ -118,8 +121,9 @@ draw_curve (TandemPlot *plot, const GArray *points, const TandemPlotColor *color
 
 /* named: how many curves have an entry in a legend. */
 static void
-draw_panel (cairo_t *cr, JsonArray *curves, guint panel, guint *named)
+draw_panel (cairo_t *cr, JsonObject *table, guint panel, guint *named)
 {
+  JsonArray *curves = json_object_get_array_member (table, "curves");
   TandemPlot plot = {
     .cr = cr, .left = LEFT, .top = TOP + panel * (HEIGHT + GAP), .width = WIDTH - LEFT - RIGHT,
     .height = HEIGHT, .x_low = 0, .x_high = 100, .y_low = INFINITY, .y_high = -INFINITY,
@@ -141,10 +145,16 @@ draw_panel (cairo_t *cr, JsonArray *curves, guint panel, guint *named)
   /* Bytes and times are shown whole, so that a half looks like one. */
   if (panel > 0)
     plot.y_low = 0;
-  tandem_plot_begin (&plot, panels[panel].label, panel + 1 == N_PANELS ? "zeros, %" : NULL, 0,
+  else
+    get_number (table, "least_accuracy", &plot.y_low);
+  tandem_plot_begin (&plot, panels[panel].label, panel + 1 == N_PANELS ? "pruned, %" : NULL, 0,
                      panels[panel].most);
+  cairo_save (cr);
+  cairo_rectangle (cr, plot.left - DOT, plot.top - DOT, plot.width + 2 * DOT, plot.height + 2 * DOT);
+  cairo_clip (cr);
   for (i = 0; i < n; i++)
     draw_curve (&plot, g_ptr_array_index (points, i), &colors[i % G_N_ELEMENTS (colors)]);
+  cairo_restore (cr);
   for (; *named < n && plot.legend + ENTRY <= WIDTH; (*named)++)
     tandem_plot_legend (&plot, json_object_get_string_member_with_default (
                                    json_array_get_object_element (curves, *named), "name", ""),
@@ -173,7 +183,7 @@ draw (JsonObject *table, const char *path, GError **error)
   tandem_plot_title (cr, json_object_get_string_member_with_default (table, "title", ""), LEFT,
                      TOP - 42);
   for (panel = 0; panel < N_PANELS; panel++)
-    draw_panel (cr, json_object_get_array_member (table, "curves"), panel, &named);
+    draw_panel (cr, table, panel, &named);
   cairo_destroy (cr);
   cairo_surface_finish (surface);
   cairo_surface_destroy (surface);
