@@ -258,8 +258,9 @@ job_begin (Job *job)
     tandem_node_client_profile_async (job->entry->client,
                                       tandem_model_get_config_text (self->model),
                                       tandem_model_get_quantization (self->model),
-                                      self->precision, job->n_threads, MEASURE_SECONDS,
-                                      self->cancellable, on_profile, job);
+                                      tandem_model_get_zeros (self->model), self->precision,
+                                      job->n_threads, MEASURE_SECONDS, self->cancellable,
+                                      on_profile, job);
   } else {
     g_autoptr (GTask) task = g_task_new (self->cluster, self->cancellable, on_measured_here, job);
 

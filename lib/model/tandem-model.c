@@ -4,6 +4,7 @@
 
 #include "tandem-model.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "tandem-model-private.h"
@@ -514,6 +515,40 @@ tandem_model_get_sparse_tensor (TandemModel *self, const char *name)
 
   entry = g_hash_table_lookup (self->entries, name);
   return entry != NULL && entry->sparse != NULL ? tandem_sparse_tensor_ref (entry->sparse) : NULL;
+}
+
+/**
+ * tandem_model_get_zeros:
+ * @self: a model
+ *
+ * Tells how far its linear layers are pruned, which decides how fast they are: zeros of matrices that
+ * are stored sparse, among all that linear layers multiply with; embeddings do not count.
+ *
+ * Returns: a share from 0 to 1, in hundredths
+ */
+double
+tandem_model_get_zeros (TandemModel *self)
+{
+  g_autoptr (GPtrArray) specs = NULL;
+  guint64 n_elements = 0, n_zeros = 0;
+  guint i;
+
+  g_return_val_if_fail (TANDEM_IS_MODEL (self), 0);
+
+  specs = tandem_model_list_specs (&self->config, self->first, self->last, self->has_pooler,
+                                   self->has_classifier);
+  for (i = 0; i < specs->len; i++) {
+    const TandemModelSpec *spec = g_ptr_array_index (specs, i);
+    const TandemModelEntry *entry = g_hash_table_lookup (self->entries, spec->name);
+
+    if (spec->n_dims != 2 || g_str_has_suffix (spec->name, "_embeddings.weight"))
+      continue;
+    n_elements += spec->shape[0] * spec->shape[1];
+    if (entry->sparse != NULL)
+      n_zeros += spec->shape[0] * spec->shape[1] -
+          tandem_sparse_tensor_get_n_values (entry->sparse);
+  }
+  return floor (100.0 * n_zeros / MAX (n_elements, 1)) / 100;
 }
 
 /**

@@ -187,6 +187,9 @@ TANDEM_API
 TandemSparseTensor *tandem_model_get_sparse_tensor (TandemModel *self, const char *name);
 
 TANDEM_API
+double tandem_model_get_zeros (TandemModel *self);
+
+TANDEM_API
 char **tandem_model_list_tensors (TandemModel *self);
 
 TANDEM_API

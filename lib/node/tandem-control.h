@@ -13,7 +13,7 @@ G_BEGIN_DECLS
 /* The first bytes of each direction: "TNDMN", major, minor, 0. */
 #define TANDEM_CONTROL_PREAMBLE_SIZE 8
 #define TANDEM_CONTROL_MAJOR 1
-#define TANDEM_CONTROL_MINOR 2
+#define TANDEM_CONTROL_MINOR 3
 
 /* Kind and length before the content of a frame. */
 #define TANDEM_CONTROL_HEADER_SIZE 5

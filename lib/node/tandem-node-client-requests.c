@@ -10,6 +10,9 @@
 
 #include "place/tandem-profile-private.h"
 
+/* What a node measures. */
+#define MOST_ZEROS 0.99
+
 static void
 add_number (JsonBuilder *json, const char *name, guint64 value)
 {
@@ -221,6 +224,8 @@ answer_profile (TandemNodePending *pending, const TandemPlaceObject *in)
  * @self: a client
  * @config_text: the text of a model's config.json
  * @quantization: how its weights are stored; a node whose protocol is older than 1.2 measures floats
+ * @zeros: which share of the weights of linear layers is zero, as tandem_model_get_zeros() says; a node whose protocol is
+ *   older than 1.3 measures without zeros
  * @precision: what linear layers are to compute with
  * @n_threads: threads of a stage
  * @seconds: how long to measure, roughly, 0.1 to 60; 0: as long as the node thinks right
@@ -234,9 +239,10 @@ answer_profile (TandemNodePending *pending, const TandemPlaceObject *in)
  */
 void
 tandem_node_client_profile_async (TandemNodeClient *self, const char *config_text,
-                                  TandemQuantization quantization, TandemPrecision precision,
-                                  guint n_threads, double seconds, GCancellable *cancellable,
-                                  GAsyncReadyCallback callback, gpointer user_data)
+                                  TandemQuantization quantization, double zeros,
+                                  TandemPrecision precision, guint n_threads, double seconds,
+                                  GCancellable *cancellable, GAsyncReadyCallback callback,
+                                  gpointer user_data)
 {
   g_autoptr (GTask) task = make_task (self, cancellable, callback, user_data);
   JsonBuilder *json;
@@ -252,6 +258,10 @@ tandem_node_client_profile_async (TandemNodeClient *self, const char *config_tex
   json = tandem_node_client_begin (self, "profile", &id);
   add_text (json, "config", config_text);
   add_quantization (json, quantization);
+  if (zeros > 0) {
+    json_builder_set_member_name (json, "zeros");
+    json_builder_add_double_value (json, MIN (zeros, MOST_ZEROS));
+  }
   add_precision (json, precision);
   add_number (json, "threads", n_threads);
   if (seconds > 0) {

@@ -103,7 +103,7 @@ gboolean tandem_node_client_reach_finish (TandemNodeClient *self, GAsyncResult *
 
 TANDEM_API
 void tandem_node_client_profile_async (TandemNodeClient *self, const char *config_text,
-                                       TandemQuantization quantization,
+                                       TandemQuantization quantization, double zeros,
                                        TandemPrecision precision, guint n_threads, double seconds,
                                        GCancellable *cancellable, GAsyncReadyCallback callback,
                                        gpointer user_data);

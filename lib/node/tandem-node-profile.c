@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* How fast a model of some shape would be here, measured without its weights: a model with the same
- * layers, but only as many of them as are measured, is made of random numbers, and quantized where
- * the model is. The result is kept by shape, kind of weights and device. */
+ * layers, but only as many of them as are measured, is made of random numbers, and pruned and
+ * quantized where the model is. The result is kept by shape, kind of weights and device. */
 
 #include "config.h"
 
@@ -15,6 +15,7 @@
 #include "model/tandem-model-private.h"
 #include "net/tandem-device-id.h"
 #include "place/tandem-placement-problem.h"
+#include "prune/tandem-prune.h"
 #include "quantize/tandem-quantize.h"
 #include "tandem-init.h"
 #include "base/tandem-json-private.h"
@@ -25,6 +26,7 @@
 #define SEED 1
 #define MIN_SECONDS 0.1
 #define MAX_SECONDS 60
+#define MOST_ZEROS 0.99
 
 typedef struct
 {
@@ -33,6 +35,7 @@ typedef struct
   guint n_layers;               /* of the whole model */
   TandemModelConfig shape;      /* with fewer layers */
   TandemQuantization quantization;
+  double zeros;                 /* share of the weights of linear layers */
   TandemPrecision precision;
   guint n_threads;
   double seconds;
@@ -65,9 +68,10 @@ choose_path (Measure *self)
   g_autofree char *name = NULL;
 
   self->digest = g_compute_checksum_for_string (G_CHECKSUM_SHA256, canonical, -1);
-  key = g_strdup_printf ("shape 2\n%s\n%s\n%u cores\n%s\n%u threads\n%d %d\n", self->digest,
+  key = g_strdup_printf ("shape 3\n%s\n%s\n%u cores\n%s\n%u threads\n%d %d %d\n", self->digest,
                          tandem_device_id_get (), g_get_num_processors (), tandem_version (),
-                         self->n_threads, self->precision, self->quantization);
+                         self->n_threads, self->precision, self->quantization,
+                         (int) (100 * self->zeros + 0.5));
   digest = g_compute_checksum_for_string (G_CHECKSUM_SHA256, key, -1);
   name = g_strdup_printf ("shape-%s.json", digest);
   self->path = g_build_filename (g_get_user_cache_dir (), "tandem", "profiles", name, NULL);
@@ -119,7 +123,7 @@ count_bytes (const TandemModelConfig *config)
 static gboolean
 check_memory (Measure *self, GError **error)
 {
-  guint n_copies = self->quantization == TANDEM_QUANTIZATION_NONE ? 2 : 3;
+  guint n_copies = self->quantization == TANDEM_QUANTIZATION_NONE && self->zeros == 0 ? 2 : 3;
   guint64 needed = n_copies * count_bytes (&self->shape);
   g_autofree char *wanted = NULL, *left = NULL;
 
@@ -130,6 +134,18 @@ check_memory (Measure *self, GError **error)
   g_set_error (error, TANDEM_NODE_ERROR, TANDEM_NODE_ERROR_MEMORY,
                _("to measure a model of this shape takes %s of memory; %s are left"), wanted, left);
   return FALSE;
+}
+
+/* Zeros where the smallest of the numbers are. Takes @tensors. */
+static GHashTable *
+prune (Measure *self, GHashTable *tensors, GError **error)
+{
+  g_autoptr (GHashTable) dense = tensors;
+  g_autoptr (TandemMasks) masks =
+      tandem_prune_magnitude (dense, TANDEM_PRUNE_LINEAR, TANDEM_PRUNE_SCOPE_TENSOR, self->zeros,
+                              error);
+
+  return masks != NULL ? tandem_masks_apply (masks, dense, error) : NULL;
 }
 
 static gboolean
@@ -143,6 +159,8 @@ write_weights (Measure *self, const char *folder, GCancellable *cancellable, GEr
   GHashTableIter iter;
   gpointer name, tensor;
 
+  if (tensors != NULL && self->zeros > 0)
+    tensors = prune (self, tensors, error);
   if (tensors == NULL)
     return FALSE;
   files = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -383,6 +401,8 @@ read_request (Measure *self, const TandemPlaceObject *in)
       !tandem_node_get_whole (in, "threads", 1, node->n_threads, 1, &threads) ||
       !get_quantization (in, &self->quantization) ||
       !tandem_node_get_precision (in, &self->precision) ||
+      (tandem_place_has (in, "zeros") &&
+       !tandem_place_get_number (in, "zeros", 0, MOST_ZEROS, &self->zeros)) ||
       (tandem_place_has (in, "seconds") &&
        !tandem_place_get_number (in, "seconds", MIN_SECONDS, MAX_SECONDS, &self->seconds)) ||
       !shrink (self, config, in->error))

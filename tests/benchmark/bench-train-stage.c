@@ -170,7 +170,7 @@ show_losses (Bench *bench, const Workload *work, guint n, GError **error)
 {
   Trainer trainer = { 0 };
   gboolean ok = trainer_open (&trainer, bench, FALSE, error);
-  double mean;
+  double mean = 0;
   guint i;
 
   printf ("{\"losses\": [");

@@ -71,7 +71,7 @@ test_measure (void)
   info = client_describe (client);
   g_assert_cmpint (info->time, >=, now);
   g_assert_cmpint (info->time, <=, g_get_real_time ());
-  g_assert_cmpstr (info->protocol, ==, "1.2");
+  g_assert_cmpstr (info->protocol, ==, "1.3");
   node_stop (&two);
   node_stop (&one);
 }

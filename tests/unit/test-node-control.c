@@ -77,7 +77,7 @@ test_bytes (void)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
   g_autoptr (JsonNode) node = parse ("{\"id\":1}");
-  static const guint8 expected[] = "TNDMN\1\2\0" "J\10\0\0\0{\"id\":1}D\3\0\0\0abc";
+  static const guint8 expected[] = "TNDMN\1\3\0" "J\10\0\0\0{\"id\":1}D\3\0\0\0abc";
 
   tandem_control_append_preamble (bytes);
   g_assert_true (tandem_control_append_json (bytes, node));
