@@ -144,8 +144,10 @@ test_zeros (void)
   sparse = measure_kind (client, edit->str, TANDEM_QUANTIZATION_NONE, 0.9, &error);
   g_assert_no_error (error);
   check (sparse);
-  g_assert_cmpfloat (sparse->costs[TANDEM_PROFILE_LAYER].per_token, <,
-                     0.8 * dense->costs[TANDEM_PROFILE_LAYER].per_token);
+  /* Of the kernels only ours are slower under a sanitizer. */
+  if (g_getenv ("TANDEM_SANITIZE") == NULL)
+    g_assert_cmpfloat (sparse->costs[TANDEM_PROFILE_LAYER].per_token, <,
+                       0.8 * dense->costs[TANDEM_PROFILE_LAYER].per_token);
   /* What a model has that lost all is measured with a few that are left. */
   full = measure_kind (client, config, TANDEM_QUANTIZATION_INT8, 1, &error);
   g_assert_no_error (error);
