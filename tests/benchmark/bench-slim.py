@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Measures what pruning and quantizing a model did to its bytes and its speed.
 
